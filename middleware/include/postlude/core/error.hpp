@@ -1,0 +1,38 @@
+// Copyright 2026 The Postlude authors. Distributed under the Boost Software License, Version 1.0.
+#ifndef POSTLUDE_CORE_ERROR_HPP
+#define POSTLUDE_CORE_ERROR_HPP
+
+#include <boost/system/error_code.hpp>
+
+namespace postlude {
+
+/// Why Postlude did not do what it was asked. The numbers are stable.
+enum class errc {
+    /// The queue holds as much as its capacity allows. Nothing was registered.
+    full = 1,
+    /// The pool takes no new work: it drains or has been closed. Nothing was registered.
+    stopped = 2,
+    /// The list was moved from; it has no request to belong to. Nothing was registered.
+    moved_from = 3,
+    /// No queue of that name was configured.
+    unknown_queue = 4,
+    /// An option is out of its range; the message names it.
+    bad_option = 5,
+    /// A task left at a checkpoint because it had been asked to stop.
+    task_stopped = 6,
+    /// The system refused a thread.
+    no_thread = 7,
+};
+
+/// The category of `errc`; its name is "postlude".
+const boost::system::error_category& error_category() noexcept;
+
+/// Found by argument-dependent lookup, so that `errc` converts to `error_code`.
+boost::system::error_code make_error_code(errc) noexcept;
+
+}  // namespace postlude
+
+template <>
+struct boost::system::is_error_code_enum<postlude::errc> : std::true_type {};
+
+#endif

@@ -1,0 +1,203 @@
+// Copyright 2026 The Postlude authors. Distributed under the Boost Software License, Version 1.0.
+#ifndef POSTLUDE_DISPATCH_DEFERRED_HPP
+#define POSTLUDE_DISPATCH_DEFERRED_HPP
+
+#include "postlude/dispatch/dispatcher.hpp"
+#include "postlude/dispatch/request_info.hpp"
+
+#include <cstdint>
+#include <source_location>
+#include <string_view>
+#include <utility>
+
+namespace postlude {
+
+/// The tasks that one request has registered. They run when its response has ended.
+///
+/// Make one a request, pass it to the handler, and give it to `respond` or `async_respond`. A
+/// list that is destroyed without a response is abandoned: its `failed` and `always` tasks run.
+/// Work registered after the response goes straight to the workers, if the outcome allows it.
+///
+/// Used by one thread at a time: by whoever serves the request. The dispatcher must outlive it.
+/// A task must not refer to the list, the request or the response: they are gone when it runs.
+/// Capture by value what it needs.
+class deferred {
+public:
+    explicit deferred(dispatcher& dispatcher, const request_info& request = {});
+
+    /// Of a request whose type has `request_traits`, such as Beast's. Keeps no reference to it.
+    template <describable_request Request>
+    deferred(dispatcher& dispatcher, const Request& request)
+        : deferred(dispatcher, request_traits<Request>::info(request)) {}
+
+    deferred(deferred&& other) noexcept
+        : dispatcher_(other.dispatcher_), record_(std::exchange(other.record_, nullptr)) {}
+    /// What this list held before is abandoned first.
+    deferred& operator=(deferred&& other) noexcept {
+        if (this != &other) {
+            close();
+            dispatcher_ = other.dispatcher_;
+            record_ = std::exchange(other.record_, nullptr);
+        }
+        return *this;
+    }
+    ~deferred() { close(); }
+
+    /// Registers a task. If there is no room for it, or the pool is closed, returns false, runs
+    /// nothing of this request's `handled` and `sent` work, and makes the response a 503 with
+    /// Retry-After (unless that has begun). Takes no lock; allocates nothing for the first four
+    /// tasks of a request whose captures take at most 48 bytes, once records are being recycled.
+    /// Throws system_error(errc::moved_from) on a moved-from list. What f's move constructor
+    /// throws is passed on, and nothing was registered.
+    template <task_function F>
+    bool run(F&& f, task_options options = {},
+             std::source_location where = std::source_location::current()) {
+        return answer(add(std::forward<F>(f), options, where));
+    }
+
+    /// Registers a task, or returns errc::full, errc::stopped or errc::moved_from and leaves the
+    /// response alone. As `run` otherwise.
+    template <task_function F>
+    [[nodiscard]] boost::system::error_code try_run(
+        F&& f, task_options options = {},
+        std::source_location where = std::source_location::current()) {
+        return to_error(add(std::forward<F>(f), options, where));
+    }
+
+    /// Takes room for n more tasks of one queue (1 to its capacity), before the handler changes
+    /// anything: the next n registrations for that queue are not refused. What is not used goes
+    /// back when the response ends. Reserving for another queue gives the former room back.
+    /// A refusal is answered as in `run`.
+    bool reserve(std::uint32_t n, queue_id queue = {}) { return answer(hold(n, queue)); }
+    [[nodiscard]] boost::system::error_code try_reserve(std::uint32_t n, queue_id queue = {}) {
+        return to_error(hold(n, queue));
+    }
+
+    /// True when the response has to be a 503, because `run` or `reserve` was refused.
+    bool refused() const noexcept { return record_ && record_->list.refused; }
+
+    /// This request's id; valid while the list lives. Empty when moved from.
+    std::string_view request_id() const noexcept {
+        return record_ ? record_->request_id() : std::string_view{};
+    }
+
+    /// Tasks registered and not released yet.
+    std::size_t size() const noexcept;
+
+    /// What the request was; its `id` is `request_id()`.
+    request_info request() const noexcept;
+
+    dispatcher& get_dispatcher() const noexcept { return *dispatcher_; }
+
+private:
+    friend class pending_response;
+
+    static boost::system::error_code to_error(errc answer) noexcept {
+        return answer == detail::accepted ? boost::system::error_code{} : make_error_code(answer);
+    }
+    bool answer(errc answer) {
+        if (answer == detail::accepted) [[likely]] {
+            return true;
+        }
+        refuse(answer);
+        return false;
+    }
+    void refuse(errc why);
+    template <class F>
+    errc add(F&& f, const task_options& options, const std::source_location& where);
+    errc hold(std::uint32_t n, queue_id queue) noexcept;
+    /// Takes a place, from what is reserved or from the queue.
+    errc take_place(queue_id queue) noexcept {
+        auto& list = record_->list;
+        if (list.spare != 0 && list.spare_queue == queue) {
+            --list.spare;
+            return detail::accepted;
+        }
+        // A request that has registered four tasks is likely to register some more.
+        constexpr std::uint32_t ahead = detail::record::slot_count;
+        if (list.fill->used == ahead && list.spare == 0 &&
+            dispatcher_->pool().reserve_ahead(queue, ahead)) {
+            list.spare = ahead - 1;
+            list.spare_queue = queue;
+            return detail::accepted;
+        }
+        return dispatcher_->pool().reserve(queue);
+    }
+    /// Makes a further record the one with free slots.
+    void add_record();
+    /// The outcome is known: what was just linked goes straight to the workers, or is discarded.
+    void release_late() noexcept;
+    void close() noexcept;
+
+    dispatcher* dispatcher_;
+    detail::record* record_;
+};
+
+/// A response on its way: what `respond` and `async_respond` are built on, for those who write
+/// a response themselves (streamed, or with another library).
+///
+/// Make it before the first byte is written, call `end` when the last one was, or when writing
+/// failed, then `release`. It keeps the list's tasks alive even if the `deferred` is destroyed
+/// meanwhile. Destroyed before `end`, it counts as a failed write; before `release`, it releases
+/// at once. A second one for the same request does nothing: the first decides.
+/// Not for interim responses (1xx but 101), after which another one follows.
+class pending_response {
+public:
+    /// @param status of the response as it is sent. 400 and above, or a refusal, count as failed.
+    pending_response(deferred& after, unsigned status) noexcept;
+    pending_response(pending_response&& other) noexcept
+        : dispatcher_(other.dispatcher_),
+          record_(std::exchange(other.record_, nullptr)),
+          runnable_(std::exchange(other.runnable_, nullptr)) {}
+    pending_response& operator=(pending_response&&) = delete;
+    ~pending_response();
+
+    /// The outcome: no error means that the last byte was handed to the stream. Discards what the
+    /// outcome excludes. What is registered from now on goes straight to the workers.
+    void end(boost::system::error_code ec) noexcept;
+
+    /// Hands the tasks to the workers, behind what `executor`'s event loop has to do already, so
+    /// that the read of the next request is under way first. Call it after the completion handler.
+    template <class Executor>
+    void release(const Executor& executor) noexcept {
+        if (auto* newest = std::exchange(runnable_, nullptr)) {
+            dispatcher_->lists().release(newest, executor);
+        }
+    }
+    /// The same at once, where no event loop is: wakes a worker by a system call if one sleeps.
+    void release() noexcept;
+
+private:
+    dispatcher* dispatcher_;
+    detail::record* record_;                 ///< null when inert or ended
+    detail::task_slot* runnable_ = nullptr;  ///< newest first
+};
+
+template <class F>
+errc deferred::add(F&& f, const task_options& options, const std::source_location& where) {
+    if (!record_) {
+        return errc::moved_from;
+    }
+    if (const auto answer = take_place(options.queue); answer != detail::accepted) {
+        return answer;
+    }
+    detail::place_guard place(dispatcher_->pool().tickets(options.queue));
+    auto& list = record_->list;
+    if (list.fill->used == detail::record::slot_count) {
+        add_record();
+    }
+    auto& slot = list.fill->slots[list.fill->used];
+    detail::construct(slot, std::forward<F>(f));
+    place.use();
+    detail::describe(slot, options, where);
+    ++list.fill->used;
+    slot.next = std::exchange(list.last, &slot);
+    if (list.now == detail::list_state::phase::ended) [[unlikely]] {
+        release_late();
+    }
+    return detail::accepted;
+}
+
+}  // namespace postlude
+
+#endif

@@ -1,0 +1,242 @@
+// Copyright 2026 The Postlude authors. Distributed under the Boost Software License, Version 1.0.
+#include "postlude/dispatch/deferred.hpp"
+
+#include "postlude/core/request_id.hpp"
+
+#include <boost/asio/error.hpp>
+#include <boost/system/system_error.hpp>
+
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <utility>
+
+namespace postlude {
+
+namespace {
+
+using phase = detail::list_state::phase;
+
+bool wanted(when condition, const detail::list_state& list) noexcept {
+    switch (condition) {
+    case when::handled: return list.handled;
+    case when::sent: return list.sent;
+    case when::failed: return !list.handled;
+    case when::always: return true;
+    }
+    return false;
+}
+
+void set_id(detail::record& record, std::string_view id) noexcept {
+    std::ranges::copy(id, record.id.begin());
+    record.id_size = static_cast<std::uint8_t>(id.size());
+}
+
+void discard(thread_pool& pool, detail::task_slot& slot) noexcept {
+    auto& log = pool.logger();
+    if (log.should_log(spdlog::level::debug)) {
+        log.debug("task '{}' is discarded by the request's outcome (request {}, queue {})",
+                  slot.display_name(), slot.owner->request_id(), pool.queue_name(slot.queue));
+    }
+    slot.ops->destroy(slot);
+    pool.records().release(*slot.owner);
+}
+
+/// Counts in runs of one queue, since most lists use one only.
+class tally {
+public:
+    explicit tally(thread_pool& pool) noexcept : pool_(pool) {}
+    tally(const tally&) = delete;
+    tally& operator=(const tally&) = delete;
+    ~tally() { flush(); }
+
+    void add(queue_id queue, bool discarded) noexcept {
+        if (queue != queue_) {
+            flush();
+            queue_ = queue;
+        }
+        ++registered_;
+        discarded_ += discarded ? 1 : 0;
+    }
+
+private:
+    void flush() noexcept {
+        if (registered_ != 0) {
+            pool_.tickets(queue_).count(std::exchange(registered_, 0),
+                                        std::exchange(discarded_, 0));
+        }
+    }
+
+    thread_pool& pool_;
+    queue_id queue_{};
+    std::uint64_t registered_ = 0;
+    std::uint64_t discarded_ = 0;
+};
+
+/// Gives each task that was registered since the last time the reference to its record that it
+/// will drop when it ends. Until now no other thread knew of them.
+void share(detail::record& root) noexcept {
+    auto& list = root.list;
+    auto& fill = *std::exchange(list.fill, &root);
+    if (&fill != &root) {
+        fill.refs.store(fill.used, std::memory_order_relaxed);  // the list's own one ends here
+    }
+    if (const auto more = root.used - std::exchange(list.shared, root.used)) {
+        root.refs.fetch_add(more, std::memory_order_relaxed);
+    }
+}
+
+/// The outcome is known: returns what runs, newest first; the rest is discarded and counted.
+detail::task_slot* settle(thread_pool& pool, detail::record& record) noexcept {
+    auto& list = record.list;
+    if (const auto spare = std::exchange(list.spare, 0)) {
+        pool.tickets(list.spare_queue).give_back(spare);
+    }
+    share(record);
+    tally counts(pool);
+    detail::task_slot* kept = nullptr;
+    detail::task_slot** end = &kept;
+    for (auto* slot = std::exchange(list.last, nullptr); slot;) {
+        auto* next = slot->next;
+        const bool runs = wanted(slot->condition, list);
+        counts.add(slot->queue, !runs);
+        if (runs) {
+            *end = slot;
+            end = &slot->next;
+        } else {
+            discard(pool, *slot);
+        }
+        slot = next;
+    }
+    *end = nullptr;
+    return kept;
+}
+
+}  // namespace
+
+deferred::deferred(dispatcher& dispatcher, const request_info& request)
+    : dispatcher_(&dispatcher), record_(dispatcher.pool().records().take()) {
+    if (valid_request_id(request.id)) {
+        set_id(*record_, request.id);
+    } else {
+        const auto made = make_request_id();
+        set_id(*record_, {made.data(), made.size()});
+    }
+    auto& list = record_->list;
+    list.fill = record_;
+    list.head = request.head;
+    list.http10 = request.http10;
+    list.keep_alive = request.keep_alive;
+}
+
+request_info deferred::request() const noexcept {
+    if (!record_) {
+        return {};
+    }
+    const auto& list = record_->list;
+    return {.id = request_id(),
+            .head = list.head,
+            .http10 = list.http10,
+            .keep_alive = list.keep_alive};
+}
+
+std::size_t deferred::size() const noexcept {
+    std::size_t n = 0;
+    for (auto* slot = record_ ? record_->list.last : nullptr; slot; slot = slot->next) {
+        ++n;
+    }
+    return n;
+}
+
+void deferred::refuse(errc why) {
+    if (!record_) {
+        throw boost::system::system_error(why, "postlude::deferred");
+    }
+    record_->list.refused = true;
+}
+
+errc deferred::hold(std::uint32_t n, queue_id queue) noexcept {
+    if (!record_) {
+        return errc::moved_from;
+    }
+    auto& pool = dispatcher_->pool();
+    if (const auto answer = pool.reserve(queue, n); answer != detail::accepted) {
+        return answer;
+    }
+    auto& list = record_->list;
+    if (list.spare_queue == queue) {
+        list.spare += n;
+    } else {
+        pool.tickets(list.spare_queue).give_back(std::exchange(list.spare, n));
+        list.spare_queue = queue;
+    }
+    return detail::accepted;
+}
+
+void deferred::add_record() {
+    auto* more = dispatcher_->pool().records().take();
+    detail::join_request(*more, record_);
+    auto& fill = record_->list.fill;
+    if (fill != record_) {
+        // Full: from now on its tasks hold it. No other thread knows of them yet.
+        fill->refs.store(detail::record::slot_count, std::memory_order_relaxed);
+    }
+    fill = more;
+}
+
+void deferred::release_late() noexcept {
+    if (auto* runnable = settle(dispatcher_->pool(), *record_)) {
+        dispatcher_->lists().hand_over(runnable);
+    }
+}
+
+void deferred::close() noexcept {
+    if (!record_) {
+        return;
+    }
+    auto& list = record_->list;
+    if (list.now == phase::open) {
+        // Abandoned: there was no response, so the handler has failed.
+        list.now = phase::ended;
+        release_late();
+    }
+    dispatcher_->pool().records().release(*std::exchange(record_, nullptr));
+}
+
+pending_response::pending_response(deferred& after, unsigned status) noexcept
+    : dispatcher_(after.dispatcher_), record_(after.record_) {
+    if (!record_ || record_->list.now != phase::open) {
+        record_ = nullptr;
+        return;
+    }
+    auto& list = record_->list;
+    list.now = phase::responding;
+    list.handled = status < 400 && !list.refused;
+    record_->refs.fetch_add(1, std::memory_order_relaxed);
+}
+
+void pending_response::end(boost::system::error_code ec) noexcept {
+    auto* record = std::exchange(record_, nullptr);
+    if (!record) {
+        return;
+    }
+    auto& pool = dispatcher_->pool();
+    auto& list = record->list;
+    list.now = phase::ended;
+    list.sent = list.handled && !ec;
+    runnable_ = settle(pool, *record);
+    pool.records().release(*record);
+}
+
+void pending_response::release() noexcept {
+    if (auto* newest = std::exchange(runnable_, nullptr)) {
+        dispatcher_->lists().hand_over(newest);
+    }
+}
+
+pending_response::~pending_response() {
+    end(boost::asio::error::operation_aborted);
+    release();
+}
+
+}  // namespace postlude
