@@ -258,6 +258,7 @@ TEST_CASE("one wake-up for many tasks is handed on until every worker has one") 
         for (unsigned i = 0; i < workers; ++i) {
             REQUIRE(pool.reserve({}) == errc{});
             auto* record = pool.records().take();
+            record->list.now = postlude::detail::list_state::phase::ended;
             auto& slot = record->slots[0];
             postlude::detail::construct(slot, [round_door] { round_door.wait(); });
             postlude::detail::describe(slot, {}, std::source_location::current());

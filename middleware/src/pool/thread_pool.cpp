@@ -9,6 +9,8 @@
 #include <signal.h>
 
 #include <algorithm>
+#include <array>
+#include <cassert>
 #include <utility>
 
 namespace postlude {
@@ -76,6 +78,12 @@ public:
 private:
     sigset_t before_;
 };
+
+/// The order that everything here is for.
+[[maybe_unused]] bool response_has_ended(const detail::task_slot& task) noexcept {
+    const auto& request = task.owner->root ? *task.owner->root : *task.owner;
+    return task.posted || request.list.now == detail::list_state::phase::ended;
+}
 
 void name_thread(const std::string& name) { pthread_setname_np(pthread_self(), name.c_str()); }
 
@@ -206,6 +214,7 @@ void thread_pool::submit(detail::task_slot* chain) noexcept {
         std::size_t n = 0;
         // A slot may be run and recycled once it is pushed, so its link is read before.
         for (; chain && chain->queue == queue && n < batch.size(); chain = chain->next) {
+            assert(response_has_ended(*chain));
             batch[n++] = chain;
         }
         s.queues[static_cast<std::size_t>(queue)].push(batch.data(), n);

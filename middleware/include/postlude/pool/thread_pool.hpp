@@ -288,6 +288,7 @@ boost::system::error_code run_one(thread_pool& pool, F&& f, const task_options& 
     construct(slot, std::forward<F>(f));
     place.use();
     owner->used = 1;
+    owner->list.now = list_state::phase::ended;  // there is no response to wait for
     join_request(*owner, parent);
     describe(slot, options, where);
     pool.tickets(options.queue).count(1, 0);
