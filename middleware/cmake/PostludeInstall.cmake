@@ -1,0 +1,32 @@
+include(GNUInstallDirs)
+include(CMakePackageConfigHelpers)
+
+set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/postlude)
+
+install(TARGETS postlude_asio postlude_core postlude_http
+    EXPORT postlude-targets
+    ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR}
+    LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}
+    FILE_SET HEADERS DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
+install(EXPORT postlude-targets NAMESPACE postlude:: DESTINATION ${package_dir})
+
+if(TARGET postlude_asio_ssl)
+    install(TARGETS postlude_asio_ssl
+        EXPORT postlude-ssl-targets
+        ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
+    install(EXPORT postlude-ssl-targets NAMESPACE postlude:: DESTINATION ${package_dir})
+endif()
+
+configure_package_config_file(
+    ${CMAKE_CURRENT_SOURCE_DIR}/cmake/postlude-config.cmake.in
+    ${CMAKE_CURRENT_BINARY_DIR}/postlude-config.cmake
+    INSTALL_DESTINATION ${package_dir}
+    NO_SET_AND_CHECK_MACRO)
+write_basic_package_version_file(
+    ${CMAKE_CURRENT_BINARY_DIR}/postlude-config-version.cmake
+    COMPATIBILITY SameMinorVersion)
+install(FILES
+    ${CMAKE_CURRENT_BINARY_DIR}/postlude-config.cmake
+    ${CMAKE_CURRENT_BINARY_DIR}/postlude-config-version.cmake
+    DESTINATION ${package_dir})
+install(FILES ${PROJECT_SOURCE_DIR}/LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})

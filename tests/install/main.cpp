@@ -1,0 +1,38 @@
+// Copyright 2026 The Postlude authors. Distributed under the Boost Software License, Version 1.0.
+#include <postlude/dispatch/deferred.hpp>
+#include <postlude/http/respond.hpp>
+
+#include <boost/beast/_experimental/test/stream.hpp>
+#include <boost/beast/http.hpp>
+
+#include <chrono>
+#include <cstdio>
+
+namespace asio = boost::asio;
+namespace beast = boost::beast;
+namespace http = boost::beast::http;
+
+// One request, one response, one task after it.
+int main() {
+    asio::io_context io;
+    beast::test::stream stream(io);
+    auto client = beast::test::connect(stream);
+    postlude::dispatcher dispatcher;
+
+    http::request<http::string_body> request(http::verb::get, "/", 11);
+    http::response<http::string_body> response(http::status::ok, 11);
+    response.body() = "installed";
+
+    std::string seen;
+    {
+        postlude::deferred after(dispatcher, request);
+        after.run([&] { seen = client.str(); });
+        postlude::respond(stream, std::move(response), after);
+    }
+    const auto report = dispatcher.pool().drain(std::chrono::seconds(20));
+    if (!report.clean() || !seen.ends_with("installed")) {
+        std::fprintf(stderr, "the task saw this of its response: %s\n", seen.c_str());
+        return 1;
+    }
+    std::puts("the task ran after its response");
+}

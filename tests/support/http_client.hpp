@@ -1,0 +1,156 @@
+// Copyright 2026 The Postlude authors. Distributed under the Boost Software License, Version 1.0.
+#ifndef POSTLUDE_TESTS_SUPPORT_HTTP_CLIENT_HPP
+#define POSTLUDE_TESTS_SUPPORT_HTTP_CLIENT_HPP
+
+#include "support/eventually.hpp"
+
+#include <boost/beast/core/flat_buffer.hpp>
+#include <boost/beast/http/parser.hpp>
+#include <boost/beast/http/string_body.hpp>
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <utility>
+
+namespace test {
+
+/// A blocking client on one connection to 127.0.0.1, which sends what it is told, byte by byte.
+/// Throws when it has to wait longer than the patience.
+class http_client {
+public:
+    using reply = boost::beast::http::response<boost::beast::http::string_body>;
+
+    /// @param receive_buffer bytes that the system keeps for it unread; 0 is the system's default.
+    explicit http_client(unsigned short port, int receive_buffer = 0)
+        : fd_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+        if (receive_buffer != 0) {
+            ::setsockopt(fd_, SOL_SOCKET, SO_RCVBUF, &receive_buffer, sizeof receive_buffer);
+        }
+        const timeval limit{.tv_sec = patience.count(), .tv_usec = 0};
+        ::setsockopt(fd_, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+        ::setsockopt(fd_, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
+        sockaddr_in address{};
+        address.sin_family = AF_INET;
+        address.sin_port = htons(port);
+        address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+        if (::connect(fd_, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
+            const auto why = errno;
+            ::close(fd_);
+            throw std::system_error(why, std::generic_category(), "connect");
+        }
+    }
+    http_client(http_client&& other) noexcept
+        : fd_(std::exchange(other.fd_, -1)), buffer_(std::move(other.buffer_)) {}
+    http_client& operator=(http_client&&) = delete;
+    ~http_client() {
+        if (fd_ >= 0) {
+            ::close(fd_);
+        }
+    }
+
+    /// False when the connection does not take it any more.
+    bool send(std::string_view bytes) {
+        while (!bytes.empty()) {
+            const auto n = ::send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+            if (n <= 0) {
+                return false;
+            }
+            bytes.remove_prefix(static_cast<std::size_t>(n));
+        }
+        return true;
+    }
+
+    /// The next response; nothing when the connection ends before its first byte. Throws when it
+    /// ends later. @param head whether it answers HEAD.
+    std::optional<reply> read(bool head = false) {
+        boost::beast::http::response_parser<boost::beast::http::string_body> parser;
+        parser.skip(head);
+        parser.eager(true);
+        parser.body_limit(boost::none);
+        bool begun = false;
+        for (;;) {
+            if (buffer_.size() != 0) {
+                begun = true;
+                boost::system::error_code ec;
+                buffer_.consume(parser.put(buffer_.data(), ec));
+                if (parser.is_done()) {
+                    return parser.release();
+                }
+                if (ec && ec != boost::beast::http::error::need_more) {
+                    throw boost::system::system_error(ec);
+                }
+            }
+            if (!fill()) {
+                if (!begun) {
+                    return std::nullopt;
+                }
+                boost::system::error_code ec;
+                parser.put_eof(ec);
+                if (ec) {
+                    throw boost::system::system_error(ec);
+                }
+                return parser.release();
+            }
+        }
+    }
+
+    /// Sends, then reads the response, which has to come.
+    reply ask(std::string_view bytes, bool head = false) {
+        send(bytes);
+        auto got = read(head);
+        if (!got) {
+            throw std::runtime_error("the connection ended without a response");
+        }
+        return *std::move(got);
+    }
+
+    reply get(std::string_view target, std::string_view more = "") {
+        return ask("GET " + std::string(target) + " HTTP/1.1\r\nHost: test\r\n" +
+                   std::string(more) + "\r\n");
+    }
+
+    /// Reads until n bytes more have come, and drops them.
+    void discard(std::size_t n) {
+        while (n != 0) {
+            if (buffer_.size() == 0 && !fill()) {
+                throw std::runtime_error("the connection ended");
+            }
+            const auto some = std::min(n, buffer_.size());
+            buffer_.consume(some);
+            n -= some;
+        }
+    }
+
+    /// Waits for the end of the connection; false when more bytes come first.
+    bool ended() { return buffer_.size() == 0 && !fill(); }
+
+    void shutdown_send() { ::shutdown(fd_, SHUT_WR); }
+
+private:
+    /// False at the end of the connection, a reset included.
+    bool fill() {
+        const auto space = buffer_.prepare(64 * 1024);
+        const auto n = ::recv(fd_, space.data(), space.size(), 0);
+        if (n < 0 && errno != ECONNRESET && errno != EPIPE) {
+            throw std::system_error(errno, std::generic_category(), "recv");
+        }
+        buffer_.commit(n > 0 ? static_cast<std::size_t>(n) : 0);
+        return n > 0;
+    }
+
+    int fd_;
+    boost::beast::flat_buffer buffer_;
+};
+
+}  // namespace test
+
+#endif
