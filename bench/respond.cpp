@@ -1,0 +1,396 @@
+// Copyright 2026 The Postlude authors. Distributed under the Boost Software License, Version 1.0.
+// Requests a second of one keep-alive server thread on beast::tcp_stream, when it answers with
+// http::async_write and when it answers with postlude::async_respond (a list a request, no task).
+// A raw Asio loop that parses nothing and writes a constant is the ceiling. The server is on one
+// core, the load (32 connections, one request each in flight) on another. Where other processes
+// want the cores, too, the processor time that the server's thread took for a request is the
+// steadier figure: on a machine of its own, requests a second are its inverse.
+#include "postlude/http/respond.hpp"
+
+#include <boost/asio/buffer.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/write.hpp>
+#include <boost/beast/core/flat_buffer.hpp>
+#include <boost/beast/core/tcp_stream.hpp>
+#include <boost/beast/http/read.hpp>
+#include <boost/beast/http/string_body.hpp>
+#include <boost/beast/http/write.hpp>
+
+#include <pthread.h>
+#include <sched.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <functional>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+namespace {
+
+namespace asio = boost::asio;
+namespace beast = boost::beast;
+namespace http = boost::beast::http;
+using boost::system::error_code;
+using tcp = asio::ip::tcp;
+using bench_clock = std::chrono::steady_clock;
+
+enum class writer { async_write, async_respond, generator_write, generator_respond, raw };
+
+struct settings {
+    double seconds = 1;
+    int pairs = 9;
+    std::size_t body = 13;
+    std::size_t connections = 32;
+};
+
+void pin(int core) {
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    CPU_SET(core, &set);
+    pthread_setaffinity_np(pthread_self(), sizeof set, &set);
+}
+
+http::response<http::string_body> make_response(const http::request<http::string_body>& request,
+                                                std::size_t size) {
+    http::response<http::string_body> response(http::status::ok, request.version());
+    response.set(http::field::server, "bench");
+    response.set(http::field::content_type, "text/plain");
+    response.keep_alive(request.keep_alive());
+    response.body().assign(size, 'x');
+    response.prepare_payload();
+    return response;
+}
+
+/// A server's session as people write them, with callbacks.
+class session : public std::enable_shared_from_this<session> {
+public:
+    session(tcp::socket socket, writer how, std::size_t size, postlude::dispatcher& dispatcher)
+        : stream_(std::move(socket)), how_(how), size_(size), dispatcher_(&dispatcher) {}
+
+    void read() {
+        request_ = {};
+        http::async_read(stream_, buffer_, request_,
+                         [self = shared_from_this()](error_code ec, std::size_t) {
+                             if (!ec) {
+                                 self->answer();
+                             }
+                         });
+    }
+
+private:
+    void answer() {
+        auto done = [self = shared_from_this()](error_code ec, std::size_t) {
+            if (!ec && self->response_.keep_alive()) {
+                self->read();
+            }
+        };
+        switch (how_) {
+        case writer::async_write:
+            response_ = make_response(request_, size_);
+            http::async_write(stream_, response_, std::move(done));
+            break;
+        case writer::async_respond: {
+            postlude::deferred after(*dispatcher_, request_);
+            response_ = make_response(request_, size_);
+            postlude::async_respond(stream_, response_, after, std::move(done));
+            break;
+        }
+        case writer::generator_write:
+            beast::async_write(stream_, http::message_generator(make_response(request_, size_)),
+                               std::move(done));
+            break;
+        default: {
+            postlude::deferred after(*dispatcher_, request_);
+            postlude::async_respond(stream_,
+                                    http::message_generator(make_response(request_, size_)), after,
+                                    std::move(done));
+        }
+        }
+    }
+
+    beast::tcp_stream stream_;
+    beast::flat_buffer buffer_;
+    http::request<http::string_body> request_;
+    http::response<http::string_body> response_;
+    writer how_;
+    std::size_t size_;
+    postlude::dispatcher* dispatcher_;
+};
+
+/// Answers whatever arrives with the same bytes.
+class raw_session : public std::enable_shared_from_this<raw_session> {
+public:
+    raw_session(tcp::socket socket, std::size_t size) : socket_(std::move(socket)) {
+        text_ = "HTTP/1.1 200 OK\r\nServer: bench\r\nContent-Type: text/plain\r\nContent-Length: " +
+                std::to_string(size) + "\r\n\r\n" + std::string(size, 'x');
+    }
+    void read() {
+        socket_.async_read_some(asio::buffer(in_),
+                                [self = shared_from_this()](error_code ec, std::size_t) {
+                                    if (!ec) {
+                                        self->write();
+                                    }
+                                });
+    }
+
+private:
+    void write() {
+        asio::async_write(socket_, asio::buffer(text_),
+                          [self = shared_from_this()](error_code ec, std::size_t) {
+                              if (!ec) {
+                                  self->read();
+                              }
+                          });
+    }
+
+    tcp::socket socket_;
+    std::string text_;
+    std::array<char, 4096> in_{};
+};
+
+class server {
+public:
+    server(writer how, std::size_t size, postlude::dispatcher& dispatcher)
+        : acceptor_(context_, tcp::endpoint(asio::ip::address_v4::loopback(), 0)),
+          how_(how),
+          size_(size),
+          dispatcher_(&dispatcher) {
+        accept();
+        thread_ = std::thread([this] {
+            pin(0);
+            context_.run();
+        });
+    }
+    ~server() {
+        context_.stop();
+        thread_.join();
+    }
+    tcp::endpoint endpoint() const { return acceptor_.local_endpoint(); }
+
+    /// Seconds of processor time that its thread has taken.
+    double processor_time() {
+        clockid_t clock;
+        timespec time;
+        pthread_getcpuclockid(thread_.native_handle(), &clock);
+        clock_gettime(clock, &time);
+        return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
+    }
+
+private:
+    void accept() {
+        acceptor_.async_accept([this](error_code ec, tcp::socket socket) {
+            if (ec) {
+                return;
+            }
+            socket.set_option(tcp::no_delay(true));
+            if (how_ == writer::raw) {
+                std::make_shared<raw_session>(std::move(socket), size_)->read();
+            } else {
+                std::make_shared<session>(std::move(socket), how_, size_, *dispatcher_)->read();
+            }
+            accept();
+        });
+    }
+
+    asio::io_context context_{1};
+    tcp::acceptor acceptor_;
+    writer how_;
+    std::size_t size_;
+    postlude::dispatcher* dispatcher_;
+    std::thread thread_;
+};
+
+[[noreturn]] void fail(const char* what) {
+    std::perror(what);
+    std::exit(1);
+}
+
+/// One request in flight on each connection. All responses are of the same size.
+class load {
+public:
+    load(const tcp::endpoint& server, std::size_t connections) : epoll_(epoll_create1(0)) {
+        for (std::size_t i = 0; i != connections; ++i) {
+            auto& socket = sockets_.emplace_back(context_);
+            socket.connect(server);
+            socket.set_option(tcp::no_delay(true));
+            socket.non_blocking(true);
+            epoll_event event{.events = EPOLLIN, .data = {.u64 = i}};
+            epoll_ctl(epoll_, EPOLL_CTL_ADD, socket.native_handle(), &event);
+        }
+        left_.resize(connections);
+        find_response_size();
+    }
+    ~load() { ::close(epoll_); }
+
+    void start() {
+        for (std::size_t i = 0; i != sockets_.size(); ++i) {
+            ask(i);
+        }
+    }
+
+    /// Returns how many requests were answered.
+    std::size_t run_for(double seconds) {
+        const auto end = bench_clock::now() + std::chrono::duration<double>(seconds);
+        std::size_t answered = 0;
+        std::array<char, 65536> in;
+        std::array<epoll_event, 64> events;
+        while (bench_clock::now() < end) {
+            const int n = epoll_wait(epoll_, events.data(), static_cast<int>(events.size()), 1'000);
+            for (int e = 0; e < n; ++e) {
+                const auto i = events[static_cast<std::size_t>(e)].data.u64;
+                const auto got = ::recv(sockets_[i].native_handle(), in.data(), in.size(), 0);
+                if (got <= 0 || static_cast<std::size_t>(got) > left_[i]) {
+                    fail("a response has not the size of the first");
+                }
+                left_[i] -= static_cast<std::size_t>(got);
+                if (left_[i] == 0) {
+                    ++answered;
+                    ask(i);
+                }
+            }
+        }
+        return answered;
+    }
+
+private:
+    static constexpr std::string_view request =
+        "GET /hello HTTP/1.1\r\nHost: localhost\r\nUser-Agent: bench\r\nAccept: */*\r\n\r\n";
+
+    void ask(std::size_t i) {
+        left_[i] = response_size_;
+        if (::send(sockets_[i].native_handle(), request.data(), request.size(), MSG_NOSIGNAL) !=
+            static_cast<ssize_t>(request.size())) {
+            fail("send");
+        }
+    }
+
+    void find_response_size() {
+        ask(0);
+        std::string text;
+        std::array<char, 65536> piece;
+        for (;;) {
+            epoll_event event;
+            epoll_wait(epoll_, &event, 1, 5'000);
+            const auto n = ::recv(sockets_[0].native_handle(), piece.data(), piece.size(), 0);
+            if (n <= 0) {
+                fail("first response");
+            }
+            text.append(piece.data(), static_cast<std::size_t>(n));
+            const auto header = text.find("\r\n\r\n");
+            const auto length = text.find("Content-Length: ");
+            if (header != std::string::npos && length != std::string::npos) {
+                response_size_ = header + 4 + std::stoul(text.substr(length + 16));
+                if (text.size() == response_size_) {
+                    return;
+                }
+            }
+        }
+    }
+
+    asio::io_context context_;
+    std::vector<tcp::socket> sockets_;
+    std::vector<std::size_t> left_;
+    std::size_t response_size_ = 0;
+    int epoll_;
+};
+
+struct figures {
+    std::vector<double> requests_per_second;
+    std::vector<double> microseconds;  ///< of the server's processor time, a request
+};
+
+void measure(writer how, const settings& s, postlude::dispatcher& dispatcher, figures& out) {
+    server server(how, s.body, dispatcher);
+    load load(server.endpoint(), s.connections);
+    load.start();
+    load.run_for(s.seconds / 4);
+    const auto start = bench_clock::now();
+    const auto processor_start = server.processor_time();
+    const auto n = static_cast<double>(load.run_for(s.seconds));
+    const auto processor = server.processor_time() - processor_start;
+    const std::chrono::duration<double> elapsed = bench_clock::now() - start;
+    out.requests_per_second.push_back(n / elapsed.count());
+    out.microseconds.push_back(1e6 * processor / n);
+}
+
+double median(std::vector<double> v) {
+    std::sort(v.begin(), v.end());
+    return v[v.size() / 2];
+}
+
+void print(const char* name, const figures& f) {
+    const auto& rps = f.requests_per_second;
+    const auto [min, max] = std::minmax_element(rps.begin(), rps.end());
+    std::printf("  %-34s %9.0f  %7.0f ..%7.0f  %9.2f\n", name, median(rps), *min, *max,
+                median(f.microseconds));
+}
+
+/// How many times more of `a` than of `b`, pair by pair.
+void print_ratio(const char* name, const std::vector<double>& a, const std::vector<double>& b,
+                 const char* target) {
+    std::vector<double> ratios(a.size());
+    std::transform(a.begin(), a.end(), b.begin(), ratios.begin(), std::divides<>());
+    const auto [min, max] = std::minmax_element(ratios.begin(), ratios.end());
+    std::printf("  %-34s %9.2f  %7.2f ..%7.2f  %s\n", name, median(ratios), *min, *max, target);
+}
+
+void compare(const char* what, writer beast_way, writer our_way, const char* target,
+             const settings& s, postlude::dispatcher& dispatcher) {
+    figures beast, ours, raw;
+    for (int i = 0; i != s.pairs; ++i) {
+        measure(beast_way, s, dispatcher, beast);
+        measure(our_way, s, dispatcher, ours);
+        measure(writer::raw, s, dispatcher, raw);
+    }
+    std::printf("%s, body of %zu bytes, %d pairs\n", what, s.body, s.pairs);
+    std::printf("  %-34s %9s  %7s ..%7s  %9s\n", "", "median/s", "min", "max", "us cpu");
+    print("A  Beast's own write", beast);
+    print("B  postlude::async_respond", ours);
+    print("C  raw Asio loop, constant answer", raw);
+    print_ratio("B / A, requests a second", ours.requests_per_second, beast.requests_per_second,
+                target);
+    print_ratio("A / B, processor time", beast.microseconds, ours.microseconds, target);
+    std::puts("");
+    std::fflush(stdout);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    settings s;
+    for (int i = 1; i < argc; ++i) {
+        const auto is = [&](const char* name) {
+            return std::strcmp(argv[i], name) == 0 && i + 1 < argc;
+        };
+        if (std::strcmp(argv[i], "--smoke") == 0) {
+            s.seconds = 0.1;
+            s.pairs = 1;
+        } else if (is("--seconds")) {
+            s.seconds = std::atof(argv[++i]);
+        } else if (is("--pairs")) {
+            s.pairs = std::max(1, std::atoi(argv[++i]));
+        } else if (is("--body")) {
+            s.body = static_cast<std::size_t>(std::atol(argv[++i]));
+        } else {
+            std::puts("bench_respond [--smoke] [--seconds N] [--pairs N] [--body bytes]");
+            return 2;
+        }
+    }
+    pin(1);
+    postlude::dispatcher_options options;
+    options.pool.threads = 1;
+    postlude::dispatcher dispatcher(options);
+    compare("tcp_stream, response<string_body>", writer::async_write, writer::async_respond,
+            "target >= 1.25", s, dispatcher);
+    compare("tcp_stream, message_generator", writer::generator_write, writer::generator_respond, "",
+            s, dispatcher);
+}

@@ -1,0 +1,54 @@
+// Copyright 2026 The Postlude authors. Distributed under the Boost Software License, Version 1.0.
+#ifndef POSTLUDE_SRC_HTTP_LISTENER_HPP
+#define POSTLUDE_SRC_HTTP_LISTENER_HPP
+
+#include "http/session.hpp"
+
+#include <boost/asio/basic_socket_acceptor.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
+
+#include <atomic>
+#include <string>
+
+namespace postlude::http::detail {
+
+/// The listening socket: accepts connections and starts a session for each.
+class listener {
+public:
+    /// Binds and listens. Throws system_error with a sentence that says what is wrong.
+    listener(boost::asio::io_context& io, service& shared);
+
+    unsigned short port() const noexcept { return port_; }
+
+    /// Begins to accept. The listener must outlive the loop's run.
+    void start();
+
+    /// From any thread: accepts what is waiting in the system's backlog, then closes.
+    void close();
+
+    /// Nothing is accepted any more, and each accepted connection has its session. Any thread.
+    bool closed() const noexcept { return closed_.load(std::memory_order_acquire); }
+
+private:
+    using acceptor = boost::asio::basic_socket_acceptor<boost::asio::ip::tcp, strand>;
+    using timer =
+        boost::asio::basic_waitable_timer<session_clock, boost::asio::wait_traits<session_clock>,
+                                          strand>;
+
+    boost::asio::awaitable<void> accept();
+    void begin_session(stream_socket socket);
+    void take_backlog();
+
+    boost::asio::io_context& io_;
+    service& service_;
+    acceptor acceptor_;
+    timer pause_;
+    unsigned short port_ = 0;
+    bool closing_ = false;
+    std::atomic<bool> closed_{false};
+};
+
+}  // namespace postlude::http::detail
+
+#endif

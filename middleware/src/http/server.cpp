@@ -1,0 +1,206 @@
+// Copyright 2026 The Postlude authors. Distributed under the Boost Software License, Version 1.0.
+#include "postlude/http/server.hpp"
+
+#include "http/listener.hpp"
+#include "http/session.hpp"
+#include "http/signals.hpp"
+
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/system/system_error.hpp>
+
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <condition_variable>
+#include <mutex>
+#include <optional>
+#include <system_error>
+#include <thread>
+#include <vector>
+
+namespace postlude::http {
+
+namespace {
+
+using std::chrono::milliseconds;
+using time_point = detail::session_clock::time_point;
+
+/// How often time-outs are looked at, and the progress of a stop.
+constexpr milliseconds look_while_serving{1'000};
+constexpr milliseconds look_while_stopping{10};
+
+void require(bool holds, const char* sentence) {
+    if (!holds) {
+        throw boost::system::system_error(errc::bad_option, sentence);
+    }
+}
+
+server_options checked(server_options options) {
+    require(options.threads >= 1 && options.threads <= 1'024,
+            "server_options::threads takes 1 to 1024");
+    require(options.header_limit >= 1, "server_options::header_limit takes 1 byte or more");
+    require(options.request_timeout.count() >= 1,
+            "server_options::request_timeout takes 1 s or more");
+    require(options.keep_alive_timeout.count() >= 1,
+            "server_options::keep_alive_timeout takes 1 s or more");
+    require(options.drain.count() >= 0, "server_options::drain takes 0 ms or more");
+    return options;
+}
+
+}  // namespace
+
+/// Shared with the threads that serve, since one that is stuck in a handler outlives the server.
+struct server::state : std::enable_shared_from_this<state> {
+    explicit state(server_options options)
+        : service(checked(std::move(options))),
+          io(service.options.threads == 1 ? 1 : static_cast<int>(service.options.threads)),
+          listener(io, service) {}
+
+    void start_threads();
+    void wait_for_stop();
+    void finish_responses(time_point until);
+    void end_threads(time_point until);
+    /// Waits until `done`, seeing to the time-outs meanwhile. Returns whether it was in time.
+    template <class Done>
+    bool wait_until(time_point end, milliseconds look, Done done);
+
+    detail::service service;  // outlives the loop, whose destruction ends the sessions
+    boost::asio::io_context io;
+    std::optional<boost::asio::executor_work_guard<boost::asio::io_context::executor_type>> guard;
+    detail::listener listener;
+
+    std::mutex mutex;
+    std::condition_variable changed;
+    bool stop_requested = false;
+    unsigned serving = 0;
+    std::vector<std::thread> threads;
+};
+
+void server::state::start_threads() {
+    guard.emplace(io.get_executor());
+    const auto serve = [self = shared_from_this()] {
+        for (;;) {
+            try {
+                self->io.run();
+                break;
+            } catch (const std::exception& e) {
+                self->service.work.pool().logger().error("a thread that serves threw: {}",
+                                                         e.what());
+            }
+        }
+        const std::lock_guard lock(self->mutex);
+        --self->serving;
+        self->changed.notify_all();
+    };
+    try {
+        for (unsigned i = 0; i < service.options.threads; ++i) {
+            const std::lock_guard lock(mutex);
+            threads.emplace_back(serve);
+            ++serving;
+        }
+    } catch (const std::system_error&) {
+        end_threads(time_point::min());
+        throw boost::system::system_error(errc::no_thread, "postlude::http::server");
+    }
+}
+
+template <class Done>
+bool server::state::wait_until(time_point end, milliseconds look, Done done) {
+    std::unique_lock lock(mutex);
+    while (!done()) {
+        const auto now = detail::session_clock::now();
+        if (now >= end) {
+            return false;
+        }
+        changed.wait_until(lock, std::min(end, now + look));
+        lock.unlock();
+        service.sessions.expire_overdue();
+        lock.lock();
+    }
+    return true;
+}
+
+void server::state::wait_for_stop() {
+    wait_until(time_point::max(), look_while_serving, [this] { return stop_requested; });
+}
+
+void server::state::finish_responses(time_point until) {
+    auto& log = service.work.pool().logger();
+    service.stopping = true;
+    listener.close();
+    const auto done = [this] { return listener.closed() && service.sessions.size() == 0; };
+    if (wait_until(until, look_while_stopping, done)) {
+        return;
+    }
+    log.error("{} connections are cut: their responses took too long", service.sessions.size());
+    for (const auto& s : service.sessions.all()) {
+        s->abandon();
+    }
+    // Those that are not stuck end at once.
+    wait_until(detail::session_clock::now() + milliseconds(100), look_while_stopping, done);
+}
+
+void server::state::end_threads(time_point until) {
+    guard.reset();
+    io.stop();
+    const auto soon = detail::session_clock::now() + milliseconds(1'000);
+    if (wait_until(std::max(until, soon), look_while_stopping, [this] { return serving == 0; })) {
+        for (auto& thread : threads) {
+            thread.join();
+        }
+        return;
+    }
+    service.work.pool().logger().error("{} threads are left in handlers that do not return",
+                                       serving);
+    for (auto& thread : threads) {
+        thread.detach();
+    }
+}
+
+server::server(server_options options) : state_(std::make_shared<state>(std::move(options))) {}
+
+server::~server() = default;
+
+void server::route(verb method, std::string path, handler h) {
+    state_->service.routes.add(method, std::move(path), std::move(h));
+}
+
+unsigned short server::port() const noexcept { return state_->listener.port(); }
+
+dispatcher& server::get_dispatcher() noexcept { return state_->service.work; }
+
+void server::stop() noexcept {
+    const std::lock_guard lock(state_->mutex);
+    state_->stop_requested = true;
+    state_->changed.notify_all();
+}
+
+drain_report server::run() {
+    auto& s = *state_;
+    auto& log = s.service.work.pool().logger();
+    std::optional<detail::signal_watch> signals;
+    if (s.service.options.handle_signals) {
+        signals.emplace([this] { stop(); }, log);
+    }
+    s.listener.start();
+    s.start_threads();
+    s.wait_for_stop();
+
+    const auto begin = detail::session_clock::now();
+    const auto deadline = begin + s.service.options.drain;
+    log.info("stopping: {} connections, {} tasks, {} ms at most", s.service.sessions.size(),
+             s.service.work.counters().left, s.service.options.drain.count());
+    s.finish_responses(begin + s.service.options.drain * 4 / 5);
+    const auto rest =
+        std::chrono::duration_cast<milliseconds>(deadline - detail::session_clock::now());
+    auto report = s.service.work.shutdown(std::max(rest, milliseconds(0)));
+    s.end_threads(deadline);
+
+    const auto counts = s.service.work.counters();
+    log.info("stopped: {} tasks completed, {} failed, {} lost", counts.completed, counts.failed,
+             counts.lost);
+    return report;
+}
+
+}  // namespace postlude::http

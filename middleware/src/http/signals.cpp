@@ -1,0 +1,39 @@
+// Copyright 2026 The Postlude authors. Distributed under the Boost Software License, Version 1.0.
+#include "http/signals.hpp"
+
+#include <spdlog/spdlog.h>
+
+#include <csignal>
+#include <cstdlib>
+#include <utility>
+
+namespace postlude::http::detail {
+
+signal_watch::signal_watch(std::function<void()> first, spdlog::logger& log)
+    : first_(std::move(first)), log_(log), signals_(io_, SIGTERM, SIGINT) {
+    wait();
+    thread_ = std::thread([this] { io_.run(); });
+}
+
+signal_watch::~signal_watch() {
+    io_.stop();
+    thread_.join();
+}
+
+void signal_watch::wait() {
+    signals_.async_wait([this](boost::system::error_code ec, int signal) {
+        if (ec) {
+            return;
+        }
+        if (std::exchange(seen_, true)) {
+            log_.error("signal {} again: ended at once", signal);
+            log_.flush();
+            std::_Exit(128 + signal);
+        }
+        log_.info("signal {}: stopping", signal);
+        first_();
+        wait();
+    });
+}
+
+}  // namespace postlude::http::detail
