@@ -1,0 +1,110 @@
+#!/usr/bin/env bash
+# Copyright 2026 The Postlude authors. Distributed under the Boost Software License, Version 1.0.
+#
+# readme.sh [BUILD_DIRECTORY]: checks that each ```cpp block of README.md is a region of a file
+# under examples/ (`// [readme-…]` to `// [/readme-…]`), word by word but for common indentation,
+# and that no such region has fallen out of README.md. With a build directory, also runs the
+# programs that those regions are from, where embed.sh does not.
+set -euo pipefail
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+source "$root/tests/support/shell.sh"
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+mkdir "$work/blocks" "$work/regions"
+
+# Prints standard input without the indentation that all its lines share.
+dedent() {
+    awk '{ lines[NR] = $0 }
+        /[^ ]/ { match($0, /^ */); if (!seen++ || RLENGTH < least) least = RLENGTH }
+        END { for (i = 1; i <= NR; i++) print substr(lines[i], least + 1) }'
+}
+
+# split DIRECTORY BEGIN END FILE: each run of lines between two that match, into a file named by
+# the line it begins after.
+split() {
+    awk -v directory="$1" -v begin="$2" -v end="$3" '
+        out != "" && $0 ~ end { close(out); out = ""; next }
+        out != "" { print > out; next }
+        $0 ~ begin { out = directory "/" NR; printf "" > out }
+        END { if (out != "") exit 3 }' "$4" || fail "$4: a block does not end"
+}
+
+split "$work/blocks" '^```cpp$' '^```$' "$root/README.md"
+while IFS= read -r file; do
+    into=$work/regions/$(basename "$file")
+    mkdir -p "$into"
+    split "$into" '^ *// \[readme-' '^ *// \[/readme-' "$file"
+done < <(grep -rl --include='*.cpp' --include='*.hpp' '// \[readme-' "$root/examples")
+
+blocks=0
+for block in "$work"/blocks/*; do
+    [[ -s $block ]] || fail "README.md: no code block, or an empty one"
+    dedent <"$block" >"$work/wanted"
+    found=
+    while IFS= read -r region; do
+        if dedent <"$region" | cmp -s - "$work/wanted"; then
+            found=$region
+            break
+        fi
+    done < <(find "$work/regions" -type f)
+    [[ $found ]] || fail "README.md:$(basename "$block"): this code is no region of examples/: $(head -n 1 "$block")"
+    rm "$found"
+    blocks=$((blocks + 1))
+done
+unused=$(find "$work/regions" -type f -print -quit)
+[[ -z $unused ]] || fail "a region is not in README.md: ${unused#"$work/regions/"}"
+echo "ok: README.md, $blocks blocks of code, each compiled under examples/"
+
+[[ $# -gt 0 ]] || exit 0
+
+# expect PROGRAM: runs it and compares its output, but for the log, with standard input.
+expect() {
+    local program
+    program=$(find_program "$build" "$1")
+    timeout 60 "$program" >"$work/all" || fail "$1 ended with $?"
+    grep -v '^\[' "$work/all" >"$work/out" || true
+    diff "$work/out" - >&2 || fail "$1 printed something else (<) than it should (>)"
+    echo "ok: $1"
+}
+
+build=$1
+expect example_captures <<'END'
+a mail to ada@example.com
+END
+expect example_conditions <<'END'
+200, client gone: always
+200, client gone: handled
+200, written: always
+200, written: handled
+200, written: sent
+404, written: always
+404, written: failed
+a task threw
+no response: always
+no response: failed
+reserved: handled
+18 registered, 10 completed, 1 failed, 7 discarded
+END
+
+# The server of the first block listens on a fixed port, which somebody may hold for a moment.
+port_is_free() {
+    ! (exec 4<>/dev/tcp/127.0.0.1/8080) 2>/dev/null
+}
+wait_until 60 port_is_free || fail "example_hello: port 8080 is in use; stop what listens there"
+"$(find_program "$build" example_hello)" >"$work/hello" 2>&1 &
+server=$!
+trap 'kill -KILL "$server" 2>/dev/null || true; rm -rf "$work"' EXIT
+port_is_taken() {
+    ! port_is_free
+}
+wait_until 20 port_is_taken || fail "example_hello does not listen: $(cat "$work/hello")"
+answer=$(curl -sS --noproxy '*' --max-time 60 -d Ada http://127.0.0.1:8080/greet) ||
+    fail "example_hello does not answer: $(cat "$work/hello")"
+[[ $answer == "We will greet you, Ada." ]] || fail "example_hello answered: $answer"
+wait_until 20 grep -qx 'greeted Ada' "$work/hello" || fail "example_hello: the task did not run"
+kill -TERM "$server"
+wait_until 40 has_ended "$server" || fail "example_hello did not end after SIGTERM"
+wait "$server" || fail "example_hello ended with $? after SIGTERM"
+echo "ok: example_hello"
