@@ -7,11 +7,20 @@ namespace postlude::detail {
 
 namespace {
 
+void prefetch_for_write(const char* p) noexcept {
+#ifdef __x86_64__
+    // GCC's builtin asks for a copy to read, which a write then has to wait for once more.
+    asm volatile("prefetchw %0" : : "m"(*p));
+#else
+    __builtin_prefetch(p, 1);
+#endif
+}
+
 /// The lines of a record were last written by a worker: have them here before they are needed.
 void prefetch(record* next) noexcept {
     if (next) {
         for (std::size_t line = 0; line < sizeof(record); line += 64) {
-            __builtin_prefetch(reinterpret_cast<const char*>(next) + line, 1);
+            prefetch_for_write(reinterpret_cast<const char*>(next) + line);
         }
     }
 }
