@@ -6,6 +6,7 @@
 // want the cores, too, the processor time that the server's thread took for a request is the
 // steadier figure: on a machine of its own, requests a second are its inverse.
 #include "postlude/http/respond.hpp"
+#include "support/load.hpp"
 
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/io_context.hpp>
@@ -16,11 +17,6 @@
 #include <boost/beast/http/read.hpp>
 #include <boost/beast/http/string_body.hpp>
 #include <boost/beast/http/write.hpp>
-
-#include <pthread.h>
-#include <sched.h>
-#include <sys/epoll.h>
-#include <sys/socket.h>
 
 #include <algorithm>
 #include <array>
@@ -41,7 +37,10 @@ namespace beast = boost::beast;
 namespace http = boost::beast::http;
 using boost::system::error_code;
 using tcp = asio::ip::tcp;
-using bench_clock = std::chrono::steady_clock;
+using bench::bench_clock;
+using bench::load;
+using bench::median;
+using bench::pin;
 
 enum class writer { async_write, async_respond, generator_write, generator_respond, raw };
 
@@ -51,13 +50,6 @@ struct settings {
     std::size_t body = 13;
     std::size_t connections = 32;
 };
-
-void pin(int core) {
-    cpu_set_t set;
-    CPU_ZERO(&set);
-    CPU_SET(core, &set);
-    pthread_setaffinity_np(pthread_self(), sizeof set, &set);
-}
 
 http::response<http::string_body> make_response(const http::request<http::string_body>& request,
                                                 std::size_t size) {
@@ -209,100 +201,6 @@ private:
     std::thread thread_;
 };
 
-[[noreturn]] void fail(const char* what) {
-    std::perror(what);
-    std::exit(1);
-}
-
-/// One request in flight on each connection. All responses are of the same size.
-class load {
-public:
-    load(const tcp::endpoint& server, std::size_t connections) : epoll_(epoll_create1(0)) {
-        for (std::size_t i = 0; i != connections; ++i) {
-            auto& socket = sockets_.emplace_back(context_);
-            socket.connect(server);
-            socket.set_option(tcp::no_delay(true));
-            socket.non_blocking(true);
-            epoll_event event{.events = EPOLLIN, .data = {.u64 = i}};
-            epoll_ctl(epoll_, EPOLL_CTL_ADD, socket.native_handle(), &event);
-        }
-        left_.resize(connections);
-        find_response_size();
-    }
-    ~load() { ::close(epoll_); }
-
-    void start() {
-        for (std::size_t i = 0; i != sockets_.size(); ++i) {
-            ask(i);
-        }
-    }
-
-    /// Returns how many requests were answered.
-    std::size_t run_for(double seconds) {
-        const auto end = bench_clock::now() + std::chrono::duration<double>(seconds);
-        std::size_t answered = 0;
-        std::array<char, 65536> in;
-        std::array<epoll_event, 64> events;
-        while (bench_clock::now() < end) {
-            const int n = epoll_wait(epoll_, events.data(), static_cast<int>(events.size()), 1'000);
-            for (int e = 0; e < n; ++e) {
-                const auto i = events[static_cast<std::size_t>(e)].data.u64;
-                const auto got = ::recv(sockets_[i].native_handle(), in.data(), in.size(), 0);
-                if (got <= 0 || static_cast<std::size_t>(got) > left_[i]) {
-                    fail("a response has not the size of the first");
-                }
-                left_[i] -= static_cast<std::size_t>(got);
-                if (left_[i] == 0) {
-                    ++answered;
-                    ask(i);
-                }
-            }
-        }
-        return answered;
-    }
-
-private:
-    static constexpr std::string_view request =
-        "GET /hello HTTP/1.1\r\nHost: localhost\r\nUser-Agent: bench\r\nAccept: */*\r\n\r\n";
-
-    void ask(std::size_t i) {
-        left_[i] = response_size_;
-        if (::send(sockets_[i].native_handle(), request.data(), request.size(), MSG_NOSIGNAL) !=
-            static_cast<ssize_t>(request.size())) {
-            fail("send");
-        }
-    }
-
-    void find_response_size() {
-        ask(0);
-        std::string text;
-        std::array<char, 65536> piece;
-        for (;;) {
-            epoll_event event;
-            epoll_wait(epoll_, &event, 1, 5'000);
-            const auto n = ::recv(sockets_[0].native_handle(), piece.data(), piece.size(), 0);
-            if (n <= 0) {
-                fail("first response");
-            }
-            text.append(piece.data(), static_cast<std::size_t>(n));
-            const auto header = text.find("\r\n\r\n");
-            const auto length = text.find("Content-Length: ");
-            if (header != std::string::npos && length != std::string::npos) {
-                response_size_ = header + 4 + std::stoul(text.substr(length + 16));
-                if (text.size() == response_size_) {
-                    return;
-                }
-            }
-        }
-    }
-
-    asio::io_context context_;
-    std::vector<tcp::socket> sockets_;
-    std::vector<std::size_t> left_;
-    std::size_t response_size_ = 0;
-    int epoll_;
-};
-
 struct figures {
     std::vector<double> requests_per_second;
     std::vector<double> microseconds;  ///< of the server's processor time, a request
@@ -320,11 +218,6 @@ void measure(writer how, const settings& s, postlude::dispatcher& dispatcher, fi
     const std::chrono::duration<double> elapsed = bench_clock::now() - start;
     out.requests_per_second.push_back(n / elapsed.count());
     out.microseconds.push_back(1e6 * processor / n);
-}
-
-double median(std::vector<double> v) {
-    std::sort(v.begin(), v.end());
-    return v[v.size() / 2];
 }
 
 void print(const char* name, const figures& f) {

@@ -54,7 +54,10 @@ quietly() {
 build() {
     local preset=$1
     shift
-    quietly cmake --preset "$preset" -DPOSTLUDE_WERROR=ON &&
+    # What GCC warns of in code that it has instrumented is not what is written there.
+    local werror=ON
+    [[ $preset == release ]] || werror=OFF
+    quietly cmake --preset "$preset" -DPOSTLUDE_WERROR=$werror &&
         quietly cmake --build "build/$preset" ${1+--target "$@"}
 }
 
@@ -112,6 +115,7 @@ part_tidy() {
     quietly cmake --preset release -DPOSTLUDE_WERROR=ON || return
     sources | grep '^middleware/src/.*\.cpp$' |
         xargs -n 1 -P "$CMAKE_BUILD_PARALLEL_LEVEL" clang-tidy-19 --quiet -p build/release \
+            --extra-arg=-Wno-unknown-warning-option \
             >"$work/log" 2>"$work/errors" || { cat "$work/log" "$work/errors"; return 1; }
     ((passed += 1))
 }

@@ -13,7 +13,7 @@ boost() {
 build=(g++ cmake ninja-build ccache "$(boost '')" libspdlog-dev libconcurrentqueue-dev)
 examples=("${build[@]}" "$(boost -context)" "$(boost -coroutine)"
     'libcurl4-openssl-dev|libcurl4-gnutls-dev' libssl-dev curl openssl python3 python3-aiosmtpd)
-bench=("${build[@]}" libtbb-dev wrk strace)
+bench=("${build[@]}")
 tests=("${examples[@]}" "${bench[@]}" catch2 spin gcc libc6-dev clang-format-19 clang-tidy-19)
 
 die() {

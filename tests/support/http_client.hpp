@@ -135,6 +135,13 @@ public:
 
     void shutdown_send() { ::shutdown(fd_, SHUT_WR); }
 
+    /// Ends the connection with a reset, so that the server's next write fails.
+    void reset() {
+        const linger at_once{.l_onoff = 1, .l_linger = 0};
+        ::setsockopt(fd_, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+        ::close(std::exchange(fd_, -1));
+    }
+
 private:
     /// False at the end of the connection, a reset included.
     bool fill() {

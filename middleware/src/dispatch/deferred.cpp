@@ -81,7 +81,8 @@ void share(detail::record& root) noexcept {
     if (&fill != &root) {
         fill.refs.store(fill.used, std::memory_order_relaxed);  // the list's own one ends here
     }
-    if (const auto more = root.used - std::exchange(list.shared, root.used)) {
+    if (const auto more =
+            static_cast<std::uint32_t>(root.used - std::exchange(list.shared, root.used))) {
         root.refs.fetch_add(more, std::memory_order_relaxed);
     }
 }

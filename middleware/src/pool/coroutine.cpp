@@ -38,19 +38,19 @@ coroutine_run::~coroutine_run() {
 }
 
 void coroutine_run::start() {
-    {
-        const std::lock_guard lock(state->mutex);
-        state->coroutines.emplace(this, weak_from_this());
-        if (state->abandoned) {
-            return;
-        }
-    }
-    if (state->stopping) {
-        request_stop();
-    }
-    // Calling the task makes its coroutine and runs nothing of it. The callable stays in its
-    // slot, so what it captured outlives the coroutine.
     try {
+        {
+            const std::lock_guard lock(state->mutex);
+            state->coroutines.emplace(this, weak_from_this());
+            if (state->abandoned) {
+                return;
+            }
+        }
+        if (state->stopping) {
+            request_stop();
+        }
+        // Calling the task makes its coroutine and runs nothing of it. The callable stays in its
+        // slot, so what it captured outlives the coroutine.
         auto coroutine = slot.ops->start(slot, context);
         asio::co_spawn(
             strand, std::move(coroutine),

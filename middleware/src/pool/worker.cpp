@@ -6,7 +6,8 @@
 #include <pthread.h>
 #include <sched.h>
 
-#include <cstring>
+#include <string>
+#include <system_error>
 
 namespace postlude {
 
@@ -19,7 +20,8 @@ void set_scheduling(scheduling wanted, spdlog::logger& log) {
     const sched_param priority{};
     const int policy = wanted == scheduling::batch ? SCHED_BATCH : SCHED_IDLE;
     if (const int error = pthread_setschedparam(pthread_self(), policy, &priority)) {
-        log.warn("a worker keeps the scheduling it was started with: {}", std::strerror(error));
+        log.warn("a worker keeps the scheduling it was started with: {}",
+                 std::generic_category().message(error));
     }
 }
 

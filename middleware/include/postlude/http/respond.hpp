@@ -31,7 +31,7 @@ auto&& as_argument(beast_http::response<Body, Fields>&& response) noexcept {
 }
 template <std::same_as<beast_http::message_generator> Generator>
 auto&& as_argument(Generator&& generator) noexcept {
-    return std::move(generator);
+    return std::forward<Generator>(generator);
 }
 
 /// The stream's own default, or `asio::deferred`, which a coroutine can await.
