@@ -295,6 +295,66 @@ TEST_CASE("room reserved for one queue goes back when another is asked for") {
     CHECK_FALSE(after.try_run([] {}, {.queue = mail}));
 }
 
+TEST_CASE("room that is reserved after the response is kept too, and goes back with the list") {
+    dispatcher d(small(3));
+    std::atomic<int> ran{0};
+    {
+        deferred after(d);
+        {
+            pending_response response(after, 200);
+            response.end({});
+        }
+        REQUIRE(after.reserve(3));
+        REQUIRE_FALSE(after.try_run([&] { ++ran; }));
+        REQUIRE(test::eventually([&] { return ran == 1; }));
+        deferred other(d);
+        REQUIRE_FALSE(other.try_reserve(1));  // the one that has run
+        CHECK(other.try_reserve(1) == errc::full);
+        REQUIRE_FALSE(after.try_run([&] { ++ran; }));
+    }
+    REQUIRE(test::eventually([&] { return d.counters().left == 0; }));
+    CHECK(ran == 2);
+    deferred all(d);
+    CHECK_FALSE(all.try_reserve(3));
+}
+
+TEST_CASE("a callable that throws where a further record begins leaves nothing behind") {
+    struct throws_when_moved {
+        throws_when_moved() = default;
+        throws_when_moved(throws_when_moved&&) { throw std::runtime_error("moved"); }
+        void operator()() {}
+    };
+    dispatcher d(small());
+    std::atomic<int> ran{0};
+    std::uint64_t allocated = 0;
+    for (int i = 0; i < 200; ++i) {
+        const auto before = test::allocations();
+        {
+            deferred after(d);
+            for (int j = 0; j < 4; ++j) {
+                REQUIRE(after.run([&ran] { ++ran; }));
+            }
+            bool thrown = false;
+            try {
+                after.run(throws_when_moved{});
+            } catch (const std::runtime_error&) {
+                thrown = true;
+            }
+            REQUIRE(thrown);
+            pending_response response(after, 200);
+            response.end({});
+        }
+        if (i > 100) {
+            allocated += test::allocations() - before;
+        }
+        REQUIRE(test::eventually([&] { return d.counters().left == 0; }));
+    }
+    CHECK(ran == 800);
+    // The exceptions' own messages, but no records.
+    CHECK(allocated < 2 * 100);
+    check_sum(d.counters());
+}
+
 TEST_CASE("places taken ahead for a long list go back") {
     dispatcher d(small(64));
     deferred after(d);

@@ -361,8 +361,12 @@ TEST_CASE("a refused request gets a 503 with Retry-After instead of its response
             CHECK(!after.reserve(2));
             return send(w, after, text_response("hello", 11, status));
         };
+        const request_info get{.id = "request-1"};
+        const request_info head{.id = "request-1", .head = true};
+        const request_info get10{.id = "request-1", .http10 = true, .keep_alive = false};
         const std::string body = "The server is busy. Please try again later.\n";
-        const std::string fields = "Content-Type: text/plain\r\nRetry-After: 7\r\n";
+        const std::string fields =
+            "Content-Type: text/plain\r\nX-Request-Id: request-1\r\nRetry-After: 7\r\n";
         const std::string length = "Content-Length: " + std::to_string(body.size()) + "\r\n";
 
         auto s = send_refused(get);

@@ -7,6 +7,7 @@
 
 #include <boost/asio.hpp>
 
+#include <algorithm>
 #include <atomic>
 #include <future>
 #include <thread>
@@ -187,6 +188,59 @@ TEST_CASE("a drain cancels a waiting coroutine, names it and counts it once") {
     CHECK(report.lost[0].state == task_report::where::stopped);
     CHECK(pool.counters().lost == 1);
     CHECK(pool.counters().left == 0);
+}
+
+TEST_CASE("a coroutine that starts after the drain has asked to stop is asked at once") {
+    for (int round = 0; round < 10; ++round) {
+        thread_pool pool({.threads = 2});
+        test::door door;
+        const test::door_opener opener(door);
+        std::atomic<bool> released{false};
+        // Both workers are held until the request to stop; then the coroutines begin.
+        for (int i = 0; i < 2; ++i) {
+            REQUIRE_FALSE(pool.try_run([&](task_context& context) {
+                test::eventually([&] { return context.stop_requested(); });
+                released = true;
+            }));
+        }
+        for (int i = 0; i < 10; ++i) {
+            REQUIRE_FALSE(pool.try_run(
+                []() -> asio::awaitable<void> {
+                    asio::steady_timer never(co_await asio::this_coro::executor, 1h);
+                    co_await never.async_wait(asio::use_awaitable);
+                },
+                {.name = "late"}));
+        }
+        const auto report = pool.drain(500ms);
+        CHECK(released);
+        CHECK(report.lost.size() == 10);
+        CHECK(std::ranges::all_of(report.lost, [](const auto& task) {
+            return task.state == task_report::where::stopped;
+        }));
+        CHECK(pool.counters().left == 0);
+        CHECK(pool.counters().lost == 10);
+    }
+}
+
+TEST_CASE("a drain waits for what was posted, and names what it has to drop") {
+    const test::captured_log log;
+    std::atomic<int> ran{0};
+    {
+        thread_pool pool({.threads = 1, .logger = log.logger()});
+        for (int i = 0; i < 1'000; ++i) {
+            asio::post(pool, [&] { ++ran; });
+        }
+    }
+    CHECK(ran == 1'000);
+    test::door door;
+    const test::door_opener opener(door);
+    thread_pool pool({.threads = 1, .logger = log.logger()});
+    asio::post(pool, [door] { door.wait(); });
+    REQUIRE(door.wait_for_waiters(1));
+    asio::post(pool, [&] { ++ran; });
+    pool.drain(10ms);
+    CHECK(log.count({"1 functions that were posted", "dropped"}) == 1);
+    CHECK(ran == 1'000);
 }
 
 TEST_CASE("a coroutine that ignores its cancellation is given up and destroyed with the pool") {

@@ -73,13 +73,25 @@ private:
     std::uint64_t discarded_ = 0;
 };
 
+/// Room that no task has used.
+void give_back_spare(thread_pool& pool, detail::list_state& list) noexcept {
+    if (const auto spare = std::exchange(list.spare, 0)) {
+        pool.tickets(list.spare_queue).give_back(spare);
+    }
+}
+
 /// Gives each task that was registered since the last time the reference to its record that it
-/// will drop when it ends. Until now no other thread knew of them.
-void share(detail::record& root) noexcept {
+/// will drop when it ends. The monitor may hold one more for a moment, of the record's time before.
+void share(thread_pool& pool, detail::record& root) noexcept {
     auto& list = root.list;
     auto& fill = *std::exchange(list.fill, &root);
     if (&fill != &root) {
-        fill.refs.store(fill.used, std::memory_order_relaxed);  // the list's own one ends here
+        // The list's own reference ends here.
+        if (fill.used == 0) {
+            pool.records().release(fill);
+        } else {
+            fill.refs.fetch_add(fill.used - 1U, std::memory_order_relaxed);
+        }
     }
     if (const auto more =
             static_cast<std::uint32_t>(root.used - std::exchange(list.shared, root.used))) {
@@ -90,10 +102,7 @@ void share(detail::record& root) noexcept {
 /// The outcome is known: returns what runs, newest first; the rest is discarded and counted.
 detail::task_slot* settle(thread_pool& pool, detail::record& record) noexcept {
     auto& list = record.list;
-    if (const auto spare = std::exchange(list.spare, 0)) {
-        pool.tickets(list.spare_queue).give_back(spare);
-    }
-    share(record);
+    share(pool, record);
     tally counts(pool);
     detail::task_slot* kept = nullptr;
     detail::task_slot** end = &kept;
@@ -179,8 +188,8 @@ void deferred::add_record() {
     detail::join_request(*more, record_);
     auto& fill = record_->list.fill;
     if (fill != record_) {
-        // Full: from now on its tasks hold it. No other thread knows of them yet.
-        fill->refs.store(detail::record::slot_count, std::memory_order_relaxed);
+        // Full: from now on its tasks hold it, one of them by what was the list's reference.
+        fill->refs.fetch_add(detail::record::slot_count - 1, std::memory_order_relaxed);
     }
     fill = more;
 }
@@ -200,6 +209,9 @@ void deferred::close() noexcept {
         // Abandoned: there was no response, so the handler has failed.
         list.now = phase::ended;
         release_late();
+    }
+    if (list.now == phase::ended) {
+        give_back_spare(dispatcher_->pool(), list);
     }
     dispatcher_->pool().records().release(*std::exchange(record_, nullptr));
 }
@@ -225,6 +237,7 @@ void pending_response::end(boost::system::error_code ec) noexcept {
     auto& list = record->list;
     list.now = phase::ended;
     list.sent = list.handled && !ec;
+    give_back_spare(pool, list);
     runnable_ = settle(pool, *record);
     pool.records().release(*record);
 }

@@ -191,6 +191,7 @@ beast_http::response<beast_http::string_body> refusal(const deferred& after, boo
     beast_http::response<beast_http::string_body> response(beast_http::status::service_unavailable,
                                                            request.http10 ? 10 : 11);
     response.set(field::content_type, "text/plain");
+    response.set("X-Request-Id", after.request_id());
     response.set(field::retry_after, std::to_string(after.get_dispatcher().retry_after().count()));
     response.keep_alive(keep_alive && request.keep_alive);
     response.body() = "The server is busy. Please try again later.\n";

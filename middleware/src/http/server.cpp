@@ -40,11 +40,15 @@ server_options checked(server_options options) {
     require(options.threads >= 1 && options.threads <= 1'024,
             "server_options::threads takes 1 to 1024");
     require(options.header_limit >= 1, "server_options::header_limit takes 1 byte or more");
-    require(options.request_timeout.count() >= 1,
-            "server_options::request_timeout takes 1 s or more");
-    require(options.keep_alive_timeout.count() >= 1,
-            "server_options::keep_alive_timeout takes 1 s or more");
-    require(options.drain.count() >= 0, "server_options::drain takes 0 ms or more");
+    const auto in_range = [](std::chrono::seconds s) {
+        return s.count() >= 1 && s <= longest_drain;
+    };
+    require(in_range(options.request_timeout),
+            "server_options::request_timeout takes 1 s to a year");
+    require(in_range(options.keep_alive_timeout),
+            "server_options::keep_alive_timeout takes 1 s to a year");
+    require(options.drain.count() >= 0 && options.drain <= longest_drain,
+            "server_options::drain takes 0 ms to a year");
     return options;
 }
 

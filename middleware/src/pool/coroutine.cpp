@@ -31,26 +31,40 @@ coroutine_run::~coroutine_run() {
     }
     slot.ops->destroy(slot);
     if (control.finish(run)) {
-        state->lose(state->report(slot, task_report::where::suspended), nullptr);
+        state->lose(slot, task_report::where::suspended);
         state->queue_of(slot).finish(nullptr, outcome::lost);
     }
     state->release(slot.owner);
 }
 
-void coroutine_run::start() {
+void coroutine_run::start() noexcept {
+    if (state->abandoned) {
+        return;
+    }
+    try {
+        // On the strand, like the cancellation, and before anybody can ask for that.
+        asio::post(strand, [self = shared_from_this()] { self->spawn(); });
+    } catch (...) {
+        end(std::current_exception());
+        return;
+    }
     try {
         {
             const std::lock_guard lock(state->mutex);
             state->coroutines.emplace(this, weak_from_this());
-            if (state->abandoned) {
-                return;
-            }
         }
         if (state->stopping) {
             request_stop();
         }
-        // Calling the task makes its coroutine and runs nothing of it. The callable stays in its
-        // slot, so what it captured outlives the coroutine.
+    } catch (...) {
+        state->logger().error("no memory to watch a coroutine: it runs without a limit");
+    }
+}
+
+void coroutine_run::spawn() noexcept {
+    // Calling the task makes its coroutine and runs nothing of it. The callable stays in its
+    // slot, so what it captured outlives the coroutine.
+    try {
         auto coroutine = slot.ops->start(slot, context);
         asio::co_spawn(
             strand, std::move(coroutine),
@@ -65,9 +79,11 @@ void coroutine_run::start() {
 
 void coroutine_run::request_stop() {
     control.request_stop(run);
-    asio::post(strand, [self = shared_from_this()] {
-        self->cancellation.emit(asio::cancellation_type::terminal);
-    });
+    if (!stop_requested_.exchange(true)) {
+        asio::post(strand, [self = shared_from_this()] {
+            self->cancellation.emit(asio::cancellation_type::terminal);
+        });
+    }
 }
 
 void coroutine_run::end(std::exception_ptr error) noexcept {

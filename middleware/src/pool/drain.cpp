@@ -37,7 +37,8 @@ bool wait_until(detail::monitor_clock::time_point deadline, Done done) {
 }  // namespace
 
 bool thread_pool::state::idle() const noexcept {
-    return std::ranges::all_of(queues, [](const auto& queue) { return queue.idle(); });
+    return std::ranges::all_of(
+        queues, [](const auto& queue) { return queue.idle() && queue.waiting() <= 0; });
 }
 
 void thread_pool::state::request_stop_of_all() noexcept {
@@ -51,70 +52,79 @@ void thread_pool::state::request_stop_of_all() noexcept {
     }
 }
 
-void thread_pool::state::lose(const task_report& report, std::vector<task_report>* lost) noexcept {
+void thread_pool::state::lose(const detail::task_slot& slot, task_report::where where,
+                              milliseconds running_for) noexcept {
     try {
+        auto who = report(slot, where, running_for);
         logger().error("task '{}' is lost: {} when the time for it was over (request {}, queue {})",
-                       report.name, describe(report.state),
-                       report.request_id.empty() ? "none" : report.request_id, report.queue);
-        if (lost) {
-            lost->push_back(report);
-        }
+                       who.name, describe(where), who.request_id.empty() ? "none" : who.request_id,
+                       who.queue);
+        const std::lock_guard lock(lost_mutex);
+        lost.push_back(std::move(who));
     } catch (...) {  // no memory to name it; the counter still tells
     }
 }
 
-void thread_pool::state::lose_waiting(std::vector<task_report>* lost) noexcept {
+void thread_pool::state::lose_waiting() noexcept {
+    std::size_t functions = 0;
     for (auto& queue : queues) {
         while (auto* slot = queue.take_lost()) {
             if (!slot->posted) {
-                lose(report(*slot, task_report::where::waiting), lost);
+                lose(*slot, task_report::where::waiting);
             }
             slot->ops->destroy(*slot);
             if (slot->posted) {
-                queue.finish_posted(nullptr);
+                ++functions;
             } else {
                 queue.finish(nullptr, detail::outcome::lost);
             }
             release(slot->owner);
         }
     }
+    if (functions != 0) {
+        logger().warn("{} functions that were posted to the pool are dropped", functions);
+    }
 }
 
-void thread_pool::state::give_up(std::vector<task_report>& lost) {
-    {
-        const std::lock_guard lock(mutex);
-        abandoned.store(true);
-    }
-    for (const auto& run : live_runs()) {
-        // What only starts a coroutine, or was posted, holds no place of its own.
-        const bool holds_place = run.coroutine || !(run.slot->ops->start || run.slot->posted);
-        const auto who = report(run);
-        if (holds_place && run.control->give_up(run.number)) {
-            lose(who, &lost);
-            queue_of(*run.slot).finish(nullptr, detail::outcome::lost);
+void thread_pool::state::give_up() {
+    abandoned.store(true);
+    // A task that a worker has taken and not begun is in no queue and in no run: look again for
+    // as long as that can take. Lists that are still open keep their places for longer.
+    wait_until(detail::monitor_clock::now() + milliseconds(100), [&] {
+        for (const auto& run : live_runs()) {
+            // What only starts a coroutine, or was posted, holds no place of its own.
+            const bool holds_place = run.coroutine || !(run.slot->ops->start || run.slot->posted);
+            const auto who = report(run);
+            if (holds_place && run.control->give_up(run.number)) {
+                lose(*run.slot, who.state, who.running_for);
+                queue_of(*run.slot).finish(nullptr, detail::outcome::lost);
+            }
         }
-    }
-    lose_waiting(&lost);
+        lose_waiting();
+        return idle();
+    });
 }
 
 drain_report thread_pool::drain(milliseconds deadline) {
-    drain_report report;
     auto& s = *state_;
     close();
     if (s.drained.exchange(true)) {
-        return report;
+        return {};
     }
+    deadline = std::clamp(deadline, milliseconds(0), milliseconds(longest_drain));
     const auto begin = detail::monitor_clock::now();
-    const auto done = [&] { return s.idle(); };
-    if (!wait_until(begin + deadline * 4 / 5, done)) {
-        s.request_stop_of_all();
-        if (!wait_until(begin + deadline, done)) {
-            s.give_up(report.lost);
+    if (!wait_until(begin + deadline * 4 / 5, [&] { return s.idle(); })) {
+        // Again and again, since a run may begin just as this looks.
+        const auto stopped = [&] {
+            s.request_stop_of_all();
+            return s.idle();
+        };
+        if (!wait_until(begin + deadline, stopped)) {
+            s.give_up();
         }
     }
-    const std::lock_guard lock(s.mutex);
-    report.lost.insert(report.lost.end(), s.stopped.begin(), s.stopped.end());
-    return report;
+    const std::lock_guard lock(s.lost_mutex);
+    return {.lost = std::move(s.lost)};
 }
 
 }  // namespace postlude

@@ -157,7 +157,8 @@ task_report thread_pool::state::report(const detail::live_run& run) {
 std::vector<task_report> thread_pool::state::running() {
     std::vector<task_report> reports;
     for (const auto& run : live_runs()) {
-        if (!run.slot->ops->start || run.coroutine) {
+        const bool resumes = run.slot->posted && run.slot->owner->root;
+        if (!resumes && (!run.slot->ops->start || run.coroutine)) {
             reports.push_back(report(run));
         }
     }

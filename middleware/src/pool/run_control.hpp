@@ -50,12 +50,16 @@ struct run_control {
     }
 
     void request_stop(std::uint64_t number) {
-        const std::lock_guard lock(mutex_);
-        if (run.load() == number) {
-            stop_at.store(number);
-            if (source_) {
-                source_->request_stop();
+        std::optional<std::stop_source> source;
+        {
+            const std::lock_guard lock(mutex_);
+            if (run.load() == number) {
+                stop_at.store(number);
+                source = source_;
             }
+        }
+        if (source) {
+            source->request_stop();  // runs callbacks of the task's: not under the mutex
         }
     }
 

@@ -51,8 +51,8 @@ struct coroutine_run : std::enable_shared_from_this<coroutine_run> {
     ~coroutine_run();
 
     /// Spawns the coroutine; what that throws is the task's failure.
-    void start();
-    /// From any thread.
+    void start() noexcept;
+    /// From any thread; only the first call does anything.
     void request_stop();
 
     const std::shared_ptr<thread_pool::state> state;
@@ -65,8 +65,10 @@ struct coroutine_run : std::enable_shared_from_this<coroutine_run> {
     run_note note;                                  ///< under the state's mutex
 
 private:
+    void spawn() noexcept;
     void end(std::exception_ptr error) noexcept;
 
+    std::atomic<bool> stop_requested_{false};
     bool ended_ = false;
 };
 
@@ -113,10 +115,14 @@ struct thread_pool::state : std::enable_shared_from_this<thread_pool::state> {
     // Ends (drain.cpp).
     bool idle() const noexcept;
     void request_stop_of_all() noexcept;
-    void give_up(std::vector<task_report>& lost);
-    /// Takes out what waits; when it was abandoned it is named, counted and destroyed.
-    void lose_waiting(std::vector<task_report>* lost) noexcept;
-    void lose(const task_report& report, std::vector<task_report>* lost) noexcept;
+    void give_up();
+    /// Takes out what waits: it is named, counted and destroyed.
+    void lose_waiting() noexcept;
+    /// Names a lost task in the log and in the drain's report.
+    void lose(const detail::task_slot& slot, task_report::where where,
+              std::chrono::milliseconds running_for = {}) noexcept;
+    std::mutex lost_mutex;
+    std::vector<task_report> lost;
     std::atomic<bool> stopping{false};   ///< running tasks have been asked to stop
     std::atomic<bool> abandoned{false};  ///< the deadline has passed: nothing runs any more
     std::atomic<bool> drained{false};
@@ -132,7 +138,6 @@ struct thread_pool::state : std::enable_shared_from_this<thread_pool::state> {
     std::condition_variable monitor_wakeup;
     std::atomic<bool> monitor_sleeps{false};
     std::unordered_map<detail::coroutine_run*, std::weak_ptr<detail::coroutine_run>> coroutines;
-    std::vector<task_report> stopped;  ///< tasks that left at a checkpoint during the drain
 
     detail::task_queue& queue_of(const detail::task_slot& slot) noexcept {
         return queues[static_cast<std::size_t>(slot.queue)];

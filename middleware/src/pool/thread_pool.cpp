@@ -46,8 +46,8 @@ void check(pool_options& options) {
     if (options.threads == 0) {
         options.threads = std::clamp(std::thread::hardware_concurrency(), 1U, most_threads);
     }
-    if (options.drain.count() < 0) {
-        refuse("pool_options::drain is negative");
+    if (options.drain.count() < 0 || options.drain > longest_drain) {
+        refuse("pool_options::drain takes 0 ms to a year");
     }
     if (options.queues.size() >= most_queues) {
         refuse("pool_options::queues has " + std::to_string(options.queues.size()) +
@@ -107,7 +107,7 @@ thread_pool::thread_pool(pool_options options)
     const without_signals masked;
     try {
         for (std::size_t i = 0; i < state_->workers.size(); ++i) {
-            state_->workers[i].thread = std::thread([s = state_.get(), i] {
+            state_->workers[i].thread = std::thread([s = state_, i] {
                 name_thread("postlude-" + std::to_string(i));
                 s->work(i);
             });
@@ -116,7 +116,7 @@ thread_pool::thread_pool(pool_options options)
             name_thread("postlude-mon");
             s->monitor();
         });
-    } catch (const std::system_error& e) {
+    } catch (const std::exception& e) {
         const auto started = std::ranges::count_if(
             state_->workers, [](const auto& worker) { return worker.thread.joinable(); });
         end_threads();
@@ -131,9 +131,9 @@ thread_pool::thread_pool(pool_options options)
 thread_pool::~thread_pool() {
     drain(state_->options.drain);
     end_threads();
-    state_->lose_waiting(nullptr);
+    state_->lose_waiting();
     shutdown();  // Asio's services: destroys what waits for timers and sockets
-    state_->lose_waiting(nullptr);
+    state_->lose_waiting();
     destroy();
 }
 
@@ -180,12 +180,16 @@ queue_id thread_pool::queue(std::string_view name) const {
 
 thread_pool::executor_type thread_pool::get_executor() noexcept { return {*this, queue_id{}}; }
 
-thread_pool::executor_type thread_pool::get_executor(queue_id queue) noexcept {
+thread_pool::executor_type thread_pool::get_executor(queue_id queue) {
+    if (static_cast<std::size_t>(queue) >= tickets_.size()) {
+        throw boost::system::system_error(errc::unknown_queue, "it belongs to another pool");
+    }
     return {*this, queue};
 }
 
 postlude::counters thread_pool::counters(queue_id queue) const noexcept {
-    return state_->queues[static_cast<std::size_t>(queue)].counters();
+    const auto index = static_cast<std::size_t>(queue);
+    return index < state_->queues.size() ? state_->queues[index].counters() : postlude::counters{};
 }
 
 postlude::counters thread_pool::counters() const noexcept {
@@ -221,7 +225,7 @@ void thread_pool::submit(detail::task_slot* chain) noexcept {
     }
     s.parking.wake_one();
     if (s.abandoned.load()) {
-        s.lose_waiting(nullptr);
+        s.lose_waiting();
     }
 }
 

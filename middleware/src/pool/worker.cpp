@@ -88,6 +88,7 @@ void thread_pool::state::work(std::size_t index) noexcept {
         parking.announce(index);
         if (exiting.load() || (!abandoned.load() && any_runnable())) {
             parking.cancel(index);
+            wake_monitor();  // it may have taken the announcement for sleep
             continue;
         }
         parking.sleep(index);
@@ -101,7 +102,7 @@ void thread_pool::state::run(detail::worker& worker, std::size_t index,
                              detail::task_slot& slot) noexcept {
     auto& queue = queue_of(slot);
     auto& own_counts = counts[static_cast<std::size_t>(slot.queue)][index];
-    worker.current.store(&slot, std::memory_order_relaxed);
+    worker.current.store(&slot, std::memory_order_release);
     const auto number = worker.control.begin();
     if (stopping.load(std::memory_order_relaxed)) {
         worker.control.request_stop(number);
@@ -147,10 +148,7 @@ void thread_pool::state::finish(detail::task_slot& slot, std::exception_ptr erro
     if (!error) {
         queue.finish(own, detail::outcome::completed);
     } else if (stopping.load() && says_stopped(error)) {
-        {
-            const std::lock_guard lock(mutex);
-            lose(report(slot, task_report::where::stopped), &stopped);
-        }
+        lose(slot, task_report::where::stopped);
         queue.finish(own, detail::outcome::lost);
     } else {
         report_failure(slot, error);

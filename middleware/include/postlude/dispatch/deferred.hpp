@@ -66,8 +66,8 @@ public:
 
     /// Takes room for n more tasks of one queue (1 to its capacity), before the handler changes
     /// anything: the next n registrations for that queue are not refused. What is not used goes
-    /// back when the response ends. Reserving for another queue gives the former room back.
-    /// A refusal is answered as in `run`.
+    /// back when the response ends or, reserved later, with the list. Reserving for another queue
+    /// gives the former room back. A refusal is answered as in `run`.
     bool reserve(std::uint32_t n, queue_id queue = {}) { return answer(hold(n, queue)); }
     [[nodiscard]] boost::system::error_code try_reserve(std::uint32_t n, queue_id queue = {}) {
         return to_error(hold(n, queue));
@@ -116,6 +116,7 @@ private:
         // A request that has registered four tasks is likely to register some more.
         constexpr std::uint32_t ahead = detail::record::slot_count;
         if (list.fill->used == ahead && list.spare == 0 &&
+            list.now != detail::list_state::phase::ended &&
             dispatcher_->pool().reserve_ahead(queue, ahead)) {
             list.spare = ahead - 1;
             list.spare_queue = queue;

@@ -29,6 +29,9 @@ enum class scheduling {
     idle,
 };
 
+/// The longest time that a drain can be given.
+inline constexpr std::chrono::hours longest_drain{24 * 365};
+
 /// A queue of its own keeps one kind of work from starving the others.
 struct queue_options {
     /// What tasks, logs and metrics call it; unique in its pool.
@@ -59,10 +62,12 @@ struct pool_options {
     queue_options default_queue{.name = "default"};
     /// Further queues, at most 63.
     std::vector<queue_options> queues{};
-    /// What the pool's destructor gives accepted work to finish in, if nobody has drained before.
+    /// What the pool's destructor gives accepted work to finish in, if nobody has drained before;
+    /// up to a year.
     std::chrono::milliseconds drain{25'000};
-    /// Called on the worker for each task that throws, after it was counted and logged. May be
-    /// called from several workers at once. What it throws itself is logged and goes no further.
+    /// Called on the worker for each task that throws, after it was logged and before it is
+    /// counted. May be called from several workers at once. What it throws itself is logged and
+    /// goes no further.
     std::function<void(const task_failure&)> on_error{};
     /// Where the pool logs; spdlog's default logger when null.
     std::shared_ptr<spdlog::logger> logger{};

@@ -54,7 +54,8 @@ struct task_options {
     /// For logs and metrics; the place of the call when none is given.
     task_name name{};
     queue_id queue{};
-    /// Milliseconds, up to 49 days; 0 takes the queue's limit.
+    /// Milliseconds, up to 49 days; 0 takes the queue's limit. Looked at as often as the queues'
+    /// own limits ask for, once a second at the least.
     std::chrono::duration<std::uint32_t, std::milli> run_limit{0};
 };
 

@@ -62,8 +62,10 @@ public:
     explicit thread_pool(pool_options options = {});
 
     /// Drains under `pool_options::drain` if nobody has drained. A worker whose task has not
-    /// returned a second after that is left to itself, and what its task refers to must then
-    /// live until the process ends.
+    /// returned a second after that is left to itself: what its task refers to must then live
+    /// until the process ends, and the task must not use its context any more. A coroutine that
+    /// awaits something of another event loop needs that loop to run during the drain, so that
+    /// its cancellation arrives, or to be destroyed before the pool.
     ~thread_pool();
 
     thread_pool(const thread_pool&) = delete;
@@ -82,7 +84,8 @@ public:
 
     /// Runs posted functions on the workers, on the queue given. Cheap to copy.
     executor_type get_executor() noexcept;
-    executor_type get_executor(queue_id queue) noexcept;
+    /// Throws system_error(errc::unknown_queue) for a queue of another pool.
+    executor_type get_executor(queue_id queue);
 
     /// The sums of one queue, or of all. Reads counters that run on, without stopping them.
     postlude::counters counters(queue_id queue) const noexcept;
@@ -100,12 +103,13 @@ public:
     /// at four fifths of the time asks running tasks to stop (stop token, checkpoint, and a
     /// coroutine's cancellation); at the deadline gives up what is left, names each in the log
     /// and in the report, and counts it as lost. Call it once; a second call returns an empty
-    /// report. Not from a worker.
+    /// report. At most a year. Not from a worker.
     drain_report drain(std::chrono::milliseconds deadline);
 
     // What follows is for Postlude's own parts.
 
-    /// Takes n places. errc::full or errc::stopped, counted as n registered and n refused.
+    /// Takes n places. errc::full or errc::stopped, counted as n registered and n refused. Near the
+    /// capacity two that ask at once may both be refused though there was room for one.
     errc reserve(queue_id queue, std::uint32_t n = 1) noexcept {
         const auto index = static_cast<std::size_t>(queue);
         if (index >= tickets_.size()) {
