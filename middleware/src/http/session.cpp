@@ -80,12 +80,13 @@ session::session(service& shared, stream_socket socket)
     : service_(shared), socket_(std::move(socket)) {
     error_code ignored;
     socket_.set_option(asio::ip::tcp::no_delay(true), ignored);
-    service_.sessions.add(*this);
 }
 
 session::~session() { service_.sessions.remove(*this); }
 
 void session::start() {
+    // Not in the constructor: others may ask for a reference at once.
+    service_.sessions.add(*this);
     asio::co_spawn(
         socket_.get_executor(), [self = shared_from_this()] { return self->serve(); },
         asio::bind_cancellation_slot(

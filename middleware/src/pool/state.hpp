@@ -145,9 +145,7 @@ struct thread_pool::state : std::enable_shared_from_this<thread_pool::state> {
     detail::worker_counts* counts_of_this_thread(queue_id queue) noexcept;
     task_report report(const detail::task_slot& slot, task_report::where where,
                        std::chrono::milliseconds running_for = {}) const;
-    spdlog::logger& logger() const noexcept {
-        return options.logger ? *options.logger : *spdlog::default_logger_raw();
-    }
+    spdlog::logger& logger() const noexcept { return *options.logger; }
 
 private:
     void look_at_runs();

@@ -93,6 +93,9 @@ thread_pool::state::state(pool_options given)
     : options((check(given), std::move(given))),
       workers(options.threads),
       parking(options.threads) {
+    if (!options.logger) {
+        options.logger = spdlog::default_logger();  // before any thread asks for it
+    }
     for (const auto& queue : options.queues) {
         queues.emplace_back(queue, counts.emplace_back(options.threads));
     }

@@ -69,7 +69,7 @@ struct pool_options {
     /// counted. May be called from several workers at once. What it throws itself is logged and
     /// goes no further.
     std::function<void(const task_failure&)> on_error{};
-    /// Where the pool logs; spdlog's default logger when null.
+    /// Where the pool logs; when null, what is spdlog's default logger as the pool is made.
     std::shared_ptr<spdlog::logger> logger{};
 };
 
