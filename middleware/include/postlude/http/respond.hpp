@@ -51,24 +51,27 @@ concept sendable_response =
 /// Writes the response to a request, and then lets its deferred work go. To be called where
 /// `http::async_write` would be.
 ///
-/// The response and the framing. An lvalue must live until the completion; the fields of its
-/// framing may be changed. An rvalue and a generator are taken over. Postlude sees to the framing:
-/// Content-Length is set, or put right, where the body's size is known, and is what GET would have
-/// got in the answer to HEAD (an empty body with a Content-Length that the handler set is taken at
-/// its word); 1xx and 204 have none; 304 has none that the handler did not set; none of these four
-/// has a body. A body of unknown length is chunked, or, where the client speaks HTTP/1.0 or the
-/// response says that it is of version 1.0, ends with the connection. A generator's text is fitted
-/// likewise, but one of unknown length that is not chunked ends with the connection on HTTP/1.1,
-/// too, if it has more than a few KiB. Connection says close or keep-alive where the request or the
-/// framing demands it. A list that was refused work (`deferred::refused`) gets a 503 with
-/// Retry-After instead of its response.
+/// The response and the framing. An lvalue must live until the completion, and is not changed,
+/// unless its fields are not Beast's `basic_fields`: then those of its framing may be. An rvalue
+/// and a generator are taken over. Postlude sees to the framing: Content-Length is set, or put
+/// right, where the body's size is known, and is what GET would have got in the answer to HEAD (an
+/// empty body with a Content-Length that the handler set is taken at its word); 1xx and 204 have
+/// none; 304 has none that the handler did not set; none of these four has a body. A body of
+/// unknown length is chunked, or, where the client speaks HTTP/1.0 or the response says that it is
+/// of version 1.0, ends with the connection. A generator's text is fitted likewise, but one of
+/// unknown length that is not chunked ends with the connection on HTTP/1.1, too, if it has more
+/// than 64 KiB. Connection says close or keep-alive where the request or the framing demands it. A
+/// list that was refused work (`deferred::refused`) gets a 503 with Retry-After instead of its
+/// response.
 ///
-/// A header with a body of up to 16 KiB leaves in one write from one buffer; a larger body
-/// is not copied. Such a small body is read before anything is written, so that an error of its
-/// own leaves the connection untouched: then 0 bytes have been written.
+/// A header with a body of up to 4 KiB leaves in one write from one buffer; a larger body is not
+/// copied, and its first piece leaves together with the header. The body is asked for its first
+/// piece before anything is written, so that an error of its own there leaves the connection
+/// untouched: then 0 bytes have been written.
 ///
 /// @param stream must live until the completion, and nobody else may write to it meanwhile.
 /// @param after the request's list. May be moved or destroyed when the operation has begun.
+/// Like every use of a list, that has to be on the strand on which the operation completes.
 /// @param token for `void(error_code, std::size_t)`: bytes written, header included. Default: the
 /// stream's own, or `asio::deferred`, which a coroutine can await. The operation completes on the
 /// associated executor (default: the stream's), never inside this call, and passes cancellation

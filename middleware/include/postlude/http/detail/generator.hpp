@@ -57,6 +57,10 @@ std::size_t read_header(std::string_view text, response_facts& facts) noexcept;
 /// The text of a header as `framing` wants it.
 std::string edited(std::string_view header, const framing& framing);
 
+/// A generator whose length only its end can tell is read ahead so far, in search of that end:
+/// to find it saves the connection, which is worth more than a copy.
+inline constexpr std::size_t read_ahead_limit = 64 * 1024;
+
 /// Appends a generator's header, and of its body as much as is small. Returns the header's size;
 /// 0 on an error before its end.
 template <class Allocator>
@@ -68,8 +72,10 @@ std::size_t gather(beast_http::message_generator& generator, text<Allocator>& ou
         take(generator, flat_body_limit, out, ec);
         header = read_header(out.view(), facts);
     }
-    while (out.size() < header + flat_body_limit && !generator.is_done() && !ec) {
-        take(generator, header + flat_body_limit - out.size(), out, ec);
+    const bool tells_length = facts.has_length || facts.chunked;
+    const auto end = header + (tells_length ? flat_body_limit : read_ahead_limit);
+    while (out.size() < end && !generator.is_done() && !ec) {
+        take(generator, end - out.size(), out, ec);
     }
     return header;
 }
