@@ -283,8 +283,8 @@ int main(int argc, char** argv) {
         }
     }
     setpriority(PRIO_PROCESS, 0, -19);
-    // Else the heap's end goes back to the system after each large body and is fetched again, in one
-    // run and not in another: that costs more than all else together.
+    // Else the heap's end goes back to the system after each large body and is fetched again, in
+    // one run and not in another: that costs more than all else together.
     mallopt(M_TRIM_THRESHOLD, 256 << 20);
     mallopt(M_MMAP_THRESHOLD, 16 << 20);
     pin(1);
