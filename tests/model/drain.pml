@@ -13,9 +13,11 @@
  *   With -DRETURNS and weak fairness: drain returns, as long as tasks end and places that were
  *   reserved are used or given back.
  *
- * What it assumes. tickets (with the closed bit in it), finished and cached are std::atomic and
- * every access to them is seq_cst, so that Promela's interleaving is right for them. A step below
- * is one access or one read-modify-write; where atomic{} holds more, the rest is local or only
+ * What it assumes. tickets (with the closed bit in it; taken_ in the code) is a std::atomic and
+ * every access to it is seq_cst, so that Promela's interleaving is right for it. finished is stored
+ * by its worker with release: others see it any time later, also after what that worker did next.
+ * cached (finished_seen_) is relaxed: any sum of finished that it ever held is too low or right,
+ * and that is all that is asked of it. A step below is one access or one read-modify-write; where atomic{} holds more, the rest is local or only
  * noted for the assertions. How tasks get to the workers is the matter of pool.pml. The deadline,
  * at which drain gives up what is left, is not in the model.
  *
@@ -39,9 +41,11 @@
 /* ---- Shared memory */
 
 #define closed_bit 64
+#define no_worker 99
 
 short tickets;                 /* places reserved and not given back, and the closed bit */
 byte finished[WORKERS];        /* tasks that have run, each worker's own */
+byte late[WORKERS];            /* stored in finished, and only its own worker sees it yet */
 byte cached;                   /* a sum of finished that somebody has read */
 byte waiting;                  /* tasks in the queue */
 
@@ -52,6 +56,14 @@ byte nested;
 bool closing, drained;
 
 #define all_finished (finished[0] + finished[1])
+
+proctype memory() {
+end_memory:
+    do
+    :: atomic { late[0] > 0 -> late[0]--; finished[0]++ }
+    :: atomic { late[1] > 0 -> late[1]--; finished[1]++ }
+    od
+}
 
 /* ---- reserve and give_back */
 
@@ -65,9 +77,9 @@ inline give_back(n) {
 }
 
 /* What each worker has finished, read one after the other while it grows. */
-inline read_finished() {
-    sum = finished[0];
-    sum = sum + finished[1]
+inline read_finished(me) {
+    sum = finished[0] + (me == 0 -> late[0] : 0);
+    sum = sum + finished[1] + (me == 1 -> late[1] : 0)
 }
 
 /* By the time that finished is read it may have passed this ticket: the difference has a sign. */
@@ -79,18 +91,18 @@ inline read_finished() {
 
 /* Takes n tickets, sees afterwards whether they are good, and gives them back where they are not.
  * Sets accepted. */
-inline reserve(n) {
+inline reserve(n, me) {
 #if defined(M_CLOSED_CHECKED_FIRST)
     refused = tickets >= closed_bit;
 #elif defined(M_CAPACITY_CHECKED_FIRST)
     t = tickets;
-    read_finished();
+    read_finished(me);
     refused = t < closed_bit && no_room(n);
 #endif
     if
     :: refused
     :: !refused ->
-        atomic { t = tickets; tickets = tickets + n; late = closing; finished_then = all_finished }
+        atomic { t = tickets; tickets = tickets + n; after_close = closing; finished_then = all_finished }
 #ifdef M_CLOSED_CHECKED_FIRST
         t = t % closed_bit;
 #endif
@@ -102,7 +114,7 @@ inline reserve(n) {
             if
             :: no_room(n) ->
 #ifndef M_CACHE_NOT_REFRESHED
-                read_finished();
+                read_finished(me);
                 cached = sum;
 #endif
                 refused = no_room(n);
@@ -121,20 +133,20 @@ inline reserve(n) {
             !refused ->
                 accepted = true;
                 held = held + n;
-                assert(!late && !drained);
+                assert(!after_close && !drained);
                 assert(held <= CAPACITY) }
         fi
     fi;
-    atomic { refused = false; late = false; t = 0; sum = 0; finished_then = 0 }
+    atomic { refused = false; after_close = false; t = 0; sum = 0; finished_then = 0 }
 }
 
 /* Registers n tasks and submits them, or finds that it does not need the places. */
 proctype registrar(byte n) {
     short t;
     byte sum, finished_then;
-    bool late, refused, accepted;
+    bool after_close, refused, accepted;
 
-    reserve(n);
+    reserve(n, no_worker);
     if
     :: accepted -> waiting = waiting + n
     :: atomic { accepted -> give_back(n); held = held - n }
@@ -147,7 +159,7 @@ proctype registrar(byte n) {
 proctype worker(byte w) {
     short t;
     byte sum, finished_then;
-    bool late, refused, accepted;
+    bool after_close, refused, accepted;
 
 end_idle:
     do
@@ -158,7 +170,7 @@ end_idle:
         if  /* the task */
         :: true
         :: atomic { nested < NESTED -> nested++ }
-            reserve(1);
+            reserve(1, w);
             if
             :: accepted -> waiting++; accepted = false
             :: !accepted
@@ -167,14 +179,14 @@ end_idle:
 #ifdef M_FINISHED_BEFORE_TASK
         held--
 #else
-        atomic { finished[w]++; held-- }
+        atomic { late[w]++; held-- }
 #endif
     od
 }
 
 /* ---- drain: closes by one read-modify-write, then waits until as many have finished as tickets
- * are out. A later read of finished may find more than there were at the read of tickets, but
- * never more than those tickets. */
+ * are out. finished is read first: it only grows, and never beyond the tickets that are out, so
+ * where the two are equal nothing was left when tickets was read. */
 
 proctype drain() {
     short t;
@@ -187,15 +199,16 @@ proctype drain() {
     atomic { tickets = tickets + closed_bit; closing = true }
 #endif
     do
-    :: t = tickets - closed_bit;
-#ifndef M_WITHOUT_WAITING
-        read_finished();
+    ::
+#ifdef M_WITHOUT_WAITING
+        break
+#else
+        read_finished(no_worker);
+        t = tickets - closed_bit;
         if
         :: t != sum -> t = 0; sum = 0
         :: t == sum -> break
         fi
-#else
-        break
 #endif
     od;
     atomic {
@@ -217,6 +230,7 @@ init {
         run registrar(1);
         run worker(0);
         run worker(1);
+        run memory();
         run drain()
     }
 #ifndef RETURNS

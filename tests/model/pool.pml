@@ -13,13 +13,15 @@
  *      (That the queue itself gives no item to two workers is taken for granted.)
  *   5. One submit of n tasks wakes one worker. The others are woken by hand_on, which comes before
  *      the task: all n run even if each of them but the last never returns.
- *   6. With -DSTOP: once stopping is set and wake_all has been through, each worker that is not
+ *   6. With -DSTOP: once exiting is set and wake_all has been through, each worker that is not
  *      stuck leaves its loop.
  *
- * What it assumes. word, sleepers, enqueued, taken, running and stopping are std::atomic and every
- * access to them is seq_cst: so all of them have one order that agrees with the order in each
- * thread, which is just Promela's interleaving. A step below is one such access, or one
- * compare-and-swap; where atomic{} holds more, the rest is local or only noted for the assertions.
+ * What it assumes. word, sleepers, enqueued (pushed_ in the code), running and exiting are
+ * std::atomic and every access to them is seq_cst: so all of them have one order that agrees with
+ * the order in each thread, which is just Promela's interleaving. A step below is one such access,
+ * or one compare-and-swap; where atomic{} holds more, the rest is local or only noted for the
+ * assertions. Only taken is stored by its worker with release: with -DTAKEN_LATE others see it any
+ * time later, also after what that worker did next. They then think that more is waiting than is.
  * The concurrent queue is linearisable, but try_dequeue may miss an item that is there (-DMISSES=n
  * times): moodycamel's does while another consumer is in the middle of a failing one. The items of
  * one queue are alike, so it does not matter which of them comes out first.
@@ -97,7 +99,7 @@
 
 #define none 99
 #ifndef LIMITED
-#define LIMITED 1   /* the last that a worker looks at */
+#define LIMITED 1
 #endif
 #ifndef LIMIT
 #define LIMIT 1
@@ -120,7 +122,7 @@
 
 /* Whether each worker counts what it has taken apart, so that the sum is read piece by piece; else
  * all count together, which leaves fewer states. */
-#ifdef TAKEN_APART
+#if defined(TAKEN_APART) || defined(TAKEN_LATE)
 #define SHARES WORKERS
 #else
 #define SHARES 1
@@ -138,9 +140,27 @@ byte items[QUEUES];            /* how many the concurrent queue holds */
 byte enqueued[QUEUES];         /* counted after the items are in the queue */
 byte taken[SHARES * QUEUES];   /* counted after the dequeue */
 byte running;                  /* slots held of the limited queue; the other needs none */
-bool stopping;
+bool exiting;
 
 bool blocked[WORKERS];         /* the kernel's side of the futex */
+
+#ifdef TAKEN_LATE
+byte late[WORKERS * QUEUES];   /* stored in taken, and only its own worker sees it yet */
+
+proctype memory() {
+end_memory:
+    do
+    :: atomic { late[0] > 0 -> late[0]--; taken[0]++ }
+    :: atomic { late[1] > 0 -> late[1]--; taken[1]++ }
+#if WORKERS * QUEUES > 2
+    :: atomic { late[2] > 0 -> late[2]--; taken[2]++ }
+#endif
+#if WORKERS * QUEUES > 3
+    :: atomic { late[3] > 0 -> late[3]--; taken[3]++ }
+#endif
+    od
+}
+#endif
 
 /* ---- Noted for the assertions */
 
@@ -243,45 +263,49 @@ proctype producer_1() {
 #ifdef STOP
 proctype stopper() {
     byte v;
-    stopping = true;
+    exiting = true;
     wake_all()
 }
 #endif
 
 /* ---- The worker */
 
-/* Sets found if some queue has pending > 0 and running < limit. pending is enqueued minus the sum
- * of what has been taken, read one after the other while they change. It can be negative: an item
- * may be dequeued and counted as taken before it is counted as enqueued. */
+/* Sets found if some queue has running < limit and pending > 0. pending is enqueued minus the sum
+ * of what has been taken; all are read one after the other while they change, enqueued last. It
+ * can be negative: an item may be dequeued and counted as taken before it is counted as enqueued. */
+#ifdef M_RESCAN_IGNORES_LIMIT
+#define no_slot(queue) (false)
+#else
+#define no_slot(queue) (queue == LIMITED && running >= LIMIT)
+#endif
+
+#ifdef TAKEN_LATE
+#define count_of(share, queue) \
+    (taken[share * QUEUES + queue] + (share == w -> late[share * QUEUES + queue] : 0))
+#else
+#define count_of(share, queue) (taken[share * QUEUES + queue])
+#endif
+
 inline runnable(from, to) {
     r = from;
     do
-    ::
-#ifndef TAKEN_FIRST
+    :: atomic { no_slot(r) && r < to -> r++ }
+    :: atomic { no_slot(r) && r == to -> r = 0; break }
+    :: !no_slot(r) ->
+#ifdef ENQUEUED_FIRST
         pending = enqueued[r];
 #endif
         do
-        :: atomic { v < SHARES - 1 -> pending = pending - taken[v * QUEUES + r]; v++ }
-        :: atomic { v == SHARES - 1 -> pending = pending - taken[v * QUEUES + r]; v = 0; break }
+        :: atomic { v < SHARES - 1 -> pending = pending - count_of(v, r); v++ }
+        :: atomic { v == SHARES - 1 -> pending = pending - count_of(v, r); v = 0; break }
         od;
-#ifdef TAKEN_FIRST
+#ifndef ENQUEUED_FIRST
         pending = pending + enqueued[r];
 #endif
         if
+        :: atomic { pending > 0 -> pending = 0; r = 0; found = true; break }
         :: atomic { pending <= 0 && r < to -> pending = 0; r++ }
         :: atomic { pending <= 0 && r == to -> pending = 0; r = 0; break }
-#ifdef M_RESCAN_IGNORES_LIMIT
-        :: atomic { pending > 0 -> pending = 0; r = 0; found = true; break }
-#else
-        :: atomic { pending > 0 && r != LIMITED -> pending = 0; r = 0; found = true; break }
-        :: atomic {
-            pending > 0 && r == LIMITED && running < LIMIT ->
-                pending = 0; r = 0; found = true; break }
-        :: atomic { pending > 0 && r == LIMITED && running >= LIMIT && r < to ->
-                pending = 0; r++ }
-        :: atomic { pending > 0 && r == LIMITED && running >= LIMIT && r == to ->
-                pending = 0; r = 0; break }
-#endif
         fi
     od
 }
@@ -345,16 +369,18 @@ end_asleep:
     od
 }
 
-/* q goes on to the next queue; after the last one the worker parks. */
+/* Goes on to the next queue; when it has seen all, the worker parks. */
 inline next_queue() {
+    q = (q + 1) % QUEUES;
+    seen++;
     if
-    :: q < QUEUES - 1 -> q++; goto look_at
-    :: q == QUEUES - 1 -> q = 0; goto park
+    :: seen < QUEUES -> goto look_at
+    :: seen == QUEUES -> seen = 0; goto park
     fi
 }
 
 proctype worker(byte w) {
-    byte q, v, r;
+    byte q, seen, v, r;
     bool found;
     short pending;
 #ifdef M_WITHOUT_RECHECK
@@ -364,8 +390,8 @@ proctype worker(byte w) {
 look:
 #ifdef STOP
     if
-    :: stopping -> goto leave
-    :: !stopping
+    :: exiting -> goto leave
+    :: !exiting
     fi;
 #endif
 
@@ -384,7 +410,7 @@ look_at:
     if  /* try_dequeue */
     :: atomic {
         items[q] != 0 ->
-            items[q]--;
+            items[q]--; seen = 0;
             inside = inside + (q == LIMITED);
             assert(inside <= LIMIT) }
     :: atomic {
@@ -401,14 +427,17 @@ look_at:
 #endif
     fi;
 
+#ifdef TAKEN_LATE
+    late[w * QUEUES + q]++;
+#else
     taken[(w % SHARES) * QUEUES + q]++;
+#endif
 #if !defined(M_WITHOUT_HAND_ON) && !defined(M_HAND_ON_AFTER_TASK)
     hand_on();
 #endif
 
     if  /* the task */
-    :: atomic {
-        stuck < STUCK -> stuck++; ran++ }
+    :: atomic { stuck < STUCK -> stuck++; ran++ }
 end_stuck:
         false
     :: ran++
@@ -419,9 +448,10 @@ end_stuck:
 #endif
     atomic {
         if
-        :: q == LIMITED -> running--; inside--; q = 0
-        :: q != LIMITED -> q = 0
+        :: q == LIMITED -> running--; inside--
+        :: q != LIMITED
         fi;
+        q = (q + 1) % QUEUES;  /* the queue after the one served last comes first */
 #ifdef M_WITHOUT_RECHECK
         without_rescan = true; goto park
 #else
@@ -438,14 +468,14 @@ park:
     fi;
 #endif
     /* rescan */
+#if defined(STOP) && !defined(M_RESCAN_IGNORES_EXITING)
+    if
+    :: exiting -> cancel(); goto look
+    :: !exiting
+    fi;
+#endif
 #ifndef M_WITHOUT_RESCAN
     runnable(0, QUEUES - 1);
-#endif
-#if defined(STOP) && !defined(M_RESCAN_IGNORES_STOPPING)
-    if
-    :: stopping -> found = true
-    :: !stopping
-    fi;
 #endif
     if
     :: !found
@@ -487,6 +517,9 @@ init {
         for (i : 0 .. WORKERS - 1) { run worker(i) }
 #ifdef STOP
         run stopper();
+#endif
+#ifdef TAKEN_LATE
+        run memory();
 #endif
         i = 0
     }

@@ -88,7 +88,8 @@ holds pool -DTHREE_WORKERS
 holds pool -DTWO_OF_THREE
 holds pool -DBULK
 holds pool -DCHAIN -DTAKEN_APART -DMISSES=2
-holds pool -DCHAIN -DTAKEN_APART -DTAKEN_FIRST -DLIMITED=0
+holds pool -DCHAIN -DTAKEN_APART -DENQUEUED_FIRST -DLIMITED=0
+holds pool -DCHAIN -DTAKEN_LATE
 holds pool -DTWO_TASKS -DSTOP
 holds pool -DCHAIN -DMISSES=1 -DSETTLES
 holds pool -DTWO_RIVALS -DSETTLES
@@ -116,15 +117,15 @@ breaks "$miscounted" pool -DTWO_TASKS -DM_CANCEL_KEEPS_SLEEPERS
 breaks "$miscounted" pool -DTWO_TASKS -DM_CLAIM_KEEPS_SLEEPERS
 breaks "$miscounted" pool -DTWO_TASKS -DM_SLEEP_ONCE
 breaks 'assertion violated (inside<=1)' pool -DCHAIN -DM_LIMIT_WITHOUT_CAS
-breaks 'assertion violated ((gone+stuck)==2)' pool -DTWO_TASKS -DSTOP -DM_RESCAN_IGNORES_STOPPING
+breaks 'assertion violated ((gone+stuck)==2)' pool -DTWO_TASKS -DSTOP -DM_RESCAN_IGNORES_EXITING
 breaks 'acceptance cycle' pool -DCHAIN -DSETTLES -DM_RESCAN_IGNORES_LIMIT
 
-late='assertion violated ( !(late)&& !(drained))'
+too_late='assertion violated ( !(after_close)&& !(drained))'
 not_full='assertion violated ( !(refused)||(((t+n)-finished_then)>'
 lost='assertion violated ((drained&&(held==0))&&((tickets-64)==(finished[0]+finished[1])))'
-breaks "$late" drain -DM_CLOSED_CHECKED_FIRST
-breaks "$late" drain -DM_CLOSE_BY_STORE
-breaks "$late" drain -DM_WITHOUT_WAITING
+breaks "$too_late" drain -DM_CLOSED_CHECKED_FIRST
+breaks "$too_late" drain -DM_CLOSE_BY_STORE
+breaks "$too_late" drain -DM_WITHOUT_WAITING
 breaks "$lost" drain -DM_GIVE_BACK_BY_STORE
 breaks "$lost" drain -DM_WITHOUT_GIVE_BACK
 breaks 'assertion violated (held==0)' drain -DM_FINISHED_BEFORE_TASK
