@@ -3,19 +3,16 @@ include(CMakePackageConfigHelpers)
 
 set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/postlude)
 
-install(TARGETS postlude_asio postlude_core postlude_http
+set(targets postlude_asio postlude_core postlude_http)
+if(TARGET postlude_asio_ssl)
+    list(APPEND targets postlude_asio_ssl)
+endif()
+install(TARGETS ${targets}
     EXPORT postlude-targets
     ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR}
     LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}
     FILE_SET HEADERS DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 install(EXPORT postlude-targets NAMESPACE postlude:: DESTINATION ${package_dir})
-
-if(TARGET postlude_asio_ssl)
-    install(TARGETS postlude_asio_ssl
-        EXPORT postlude-ssl-targets
-        ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
-    install(EXPORT postlude-ssl-targets NAMESPACE postlude:: DESTINATION ${package_dir})
-endif()
 
 configure_package_config_file(
     ${CMAKE_CURRENT_SOURCE_DIR}/cmake/postlude-config.cmake.in

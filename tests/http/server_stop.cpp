@@ -167,7 +167,7 @@ TEST_CASE("a coroutine that does not end in time is cancelled, and its list aban
         });
     running.start();
     auto client = running.connect();
-    client.send("GET /slow HTTP/1.1\r\nX-Request-Id: slow-1\r\n\r\n");
+    client.send("GET /slow HTTP/1.1\r\nHost: test\r\nX-Request-Id: slow-1\r\n\r\n");
     REQUIRE(test::eventually([&] { return waits.load(); }));
     CHECK(running.stop().clean());
     CHECK(client.ended());

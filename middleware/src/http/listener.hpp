@@ -2,13 +2,14 @@
 #ifndef POSTLUDE_SRC_HTTP_LISTENER_HPP
 #define POSTLUDE_SRC_HTTP_LISTENER_HPP
 
-#include "http/session.hpp"
+#include "http/service.hpp"
 
 #include <boost/asio/basic_socket_acceptor.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/steady_timer.hpp>
 
 #include <atomic>
+#include <chrono>
 #include <string>
 
 namespace postlude::http::detail {
@@ -18,7 +19,9 @@ class listener {
 public:
     /// Binds and listens. Throws system_error with a sentence that says what is wrong.
     listener(boost::asio::io_context& io, service& shared);
+    ~listener();
 
+    /// 0 for a Unix-domain socket.
     unsigned short port() const noexcept { return port_; }
 
     /// Begins to accept. The listener must outlive the loop's run.
@@ -31,13 +34,23 @@ public:
     bool closed() const noexcept { return closed_.load(std::memory_order_acquire); }
 
 private:
-    using acceptor = boost::asio::basic_socket_acceptor<boost::asio::ip::tcp, strand>;
+    using acceptor =
+        boost::asio::basic_socket_acceptor<boost::asio::generic::stream_protocol, strand>;
     using timer =
         boost::asio::basic_waitable_timer<session_clock, boost::asio::wait_traits<session_clock>,
                                           strand>;
 
+    void listen_at(const std::string& address, unsigned short port);
+    void listen_at_path(const std::string& path);
+    void inherit(int descriptor);
+    template <class Endpoint>
+    boost::system::error_code bind(const Endpoint& endpoint);
+    void note_port();
+
     boost::asio::awaitable<void> accept();
     void begin_session(stream_socket socket);
+    /// Whether there is room, or could be made, for one more.
+    bool admit(stream_socket& socket);
     void take_backlog();
 
     boost::asio::io_context& io_;
@@ -45,6 +58,9 @@ private:
     acceptor acceptor_;
     timer pause_;
     unsigned short port_ = 0;
+    std::string path_;         ///< of a Unix-domain socket
+    unsigned long inode_ = 0;  ///< of the file at it
+    session_clock::time_point refused_at_{};
     bool closing_ = false;
     std::atomic<bool> closed_{false};
 };

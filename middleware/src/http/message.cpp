@@ -2,9 +2,14 @@
 #include "postlude/http/message.hpp"
 
 #include <algorithm>
-#include <utility>
+#include <charconv>
 
 namespace postlude::http {
+
+std::string_view request::param(std::string_view name) const noexcept {
+    const auto found = std::ranges::find(params_, name, [](const auto& p) { return p.first; });
+    return found == params_.end() ? std::string_view{} : std::string_view(found->second);
+}
 
 response content(status code, std::string_view content_type, std::string body) {
     response made(code, 11, std::move(body));
@@ -24,12 +29,21 @@ response json(status code, std::string body) {
     return content(code, "application/json", std::move(body));
 }
 
-std::string_view path(const request& request) noexcept {
-    const std::string_view target = request.target();
-    return target.substr(0, target.find('?'));
+std::string_view path(const request::message& request) noexcept {
+    std::string_view target = request.target();
+    target = target.substr(0, target.find_first_of("?#"));
+    if (target.starts_with('/')) {
+        return target;
+    }
+    const auto scheme = target.find("://");
+    if (scheme == target.npos) {
+        return target;
+    }
+    const auto begin = target.find('/', scheme + 3);
+    return begin == target.npos ? "/" : target.substr(begin);
 }
 
-std::string_view query(const request& request, std::string_view name) noexcept {
+std::string_view query(const request::message& request, std::string_view name) noexcept {
     std::string_view rest = request.target();
     rest.remove_prefix(std::min(rest.size(), rest.find('?')));
     while (!rest.empty()) {
@@ -42,6 +56,29 @@ std::string_view query(const request& request, std::string_view name) noexcept {
         }
     }
     return {};
+}
+
+std::optional<std::string> percent_decoded(std::string_view text, bool plus_is_space) {
+    std::string decoded;
+    decoded.reserve(text.size());
+    for (std::size_t i = 0; i < text.size(); ++i) {
+        char c = text[i];
+        if (c == '+' && plus_is_space) {
+            c = ' ';
+        } else if (c == '%') {
+            unsigned char byte = 0;
+            const auto digits = text.substr(i + 1, 2);
+            const auto* const end = digits.data() + digits.size();
+            const auto [stop, error] = std::from_chars(digits.data(), end, byte, 16);
+            if (error != std::errc{} || stop != end || digits.size() != 2 || byte == 0) {
+                return std::nullopt;
+            }
+            c = static_cast<char>(byte);
+            i += 2;
+        }
+        decoded += c;
+    }
+    return decoded;
 }
 
 }  // namespace postlude::http

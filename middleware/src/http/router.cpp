@@ -1,64 +1,142 @@
 // Copyright 2026 The Postlude authors. Distributed under the Boost Software License, Version 1.0.
-#include "http/router.hpp"
+#include "postlude/http/router.hpp"
 
-#include <algorithm>
+#include "http/exchange_state.hpp"
+#include "http/route_table.hpp"
 
-namespace postlude::http::detail {
+#include <spdlog/spdlog.h>
 
-namespace {
+#include <exception>
+#include <type_traits>
 
-template <class Methods>
-auto find_method(Methods& methods, verb method) {
-    return std::ranges::find(methods, method, [](const auto& entry) { return entry.first; });
+namespace postlude::http {
+
+namespace detail {
+
+/// A place in the chain of a request: what comes next, and what it all leads to.
+class chain_position {
+public:
+    chain_position(const std::vector<middleware>& chain, std::size_t i, const route_match& match,
+                   exchange* whole) noexcept
+        : chain_(&chain), i_(i), match_(&match), whole_(whole) {}
+
+    /// Checks and finishes are gone through here; only a coroutine needs one of its own.
+    boost::asio::awaitable<response> run(request& req, deferred& after) const {
+        std::optional<response> made;
+        auto i = i_;
+        for (; i < chain_->size() && !made; ++i) {
+            const auto& m = (*chain_)[i];
+            if (const auto* check = std::get_if<0>(&m)) {
+                made = (*check)(req, after);
+            } else if (const auto* around = std::get_if<2>(&m)) {
+                const chain_position rest(*chain_, i + 1, *match_, whole_);
+                made = co_await (*around)(req, after, next(rest));
+            }
+        }
+        if (!made) {
+            made = co_await end(req, after);
+        }
+        if (whole_ && exchange_state::of(*whole_).begun()) {
+            co_return *std::move(made);  // it went out already, finished
+        }
+        while (i-- > i_) {
+            if (const auto* finish = std::get_if<1>(&(*chain_)[i])) {
+                (*finish)(req, *made);
+            }
+        }
+        co_return *std::move(made);
+    }
+
+private:
+    boost::asio::awaitable<response> end(request& req, deferred& after) const {
+        if (!match_->entry) {
+            co_return *match_->refusal;
+        }
+        const auto& handler = match_->entry->handler;
+        if (const auto* plain = std::get_if<0>(&handler)) {
+            co_return (*plain)(req, after);
+        }
+        if (const auto* coroutine = std::get_if<1>(&handler)) {
+            co_return co_await (*coroutine)(req, after);
+        }
+        co_await std::get<2>(handler)(*whole_);
+        co_return response(status::internal_server_error, 11);
+    }
+
+    const std::vector<middleware>* chain_;
+    std::size_t i_;
+    const route_match* match_;
+    exchange* whole_;
+};
+
+response handler_failed(const request& req, const deferred& after, const char* what) {
+    after.get_dispatcher().pool().logger().error("the handler of {} failed: {} (request {})",
+                                                 path(req), what, after.request_id());
+    return text(status::internal_server_error,
+                "The server failed. Request id: " + std::string(after.request_id()) + "\n");
 }
 
-}  // namespace
+}  // namespace detail
 
-void router::add(verb method, std::string path, handler h) {
-    auto& methods = paths_[std::move(path)];
-    if (auto found = find_method(methods, method); found != methods.end()) {
-        found->second = std::move(h);
-    } else {
-        methods.emplace_back(method, std::move(h));
-    }
+boost::asio::awaitable<response> next::operator()(request& req, deferred& after) const {
+    return at_->run(req, after);
 }
 
-const router::methods* router::methods_of(const request& req) const {
-    const auto found = paths_.find(path(req));
-    return found == paths_.end() ? nullptr : &found->second;
+router::router() : table_(std::make_unique<detail::route_table>()) {}
+router::~router() = default;
+router::router(router&&) noexcept = default;
+router& router::operator=(router&&) noexcept = default;
+
+void router::route(verb method, std::string_view pattern, handler h) {
+    std::visit([&](auto& f) { table_->add(method, pattern, std::move(f)); }, h);
 }
 
-const handler* router::find(const request& req) const {
-    const auto* methods = methods_of(req);
-    if (!methods) {
-        return nullptr;
-    }
-    auto found = find_method(*methods, req.method());
-    if (found == methods->end() && req.method() == verb::head) {
-        found = find_method(*methods, verb::get);
-    }
-    return found == methods->end() ? nullptr : &found->second;
+void router::use(middleware m) { chain_.push_back(std::move(m)); }
+
+detail::route_match router::find(request& req) const {
+    auto match = table_->find(req.method(), path(req), req.params_);
+    req.route_ = match.entry ? std::string_view(match.entry->pattern) : std::string_view{};
+    return match;
 }
 
-response router::refuse(const request& req) const {
-    const auto* methods = methods_of(req);
-    if (!methods) {
-        return text(status::not_found, "There is nothing at this path.\n");
+boost::asio::awaitable<response> router::handle(request& req, deferred& after) const {
+    const auto match = find(req);
+    co_return co_await handle(match, req, after, nullptr);
+}
+
+boost::asio::awaitable<response> router::handle(const detail::route_match& match, request& req,
+                                                deferred& after, exchange* whole) const {
+    if (whole) {
+        detail::exchange_state::of(*whole).finish = [this, &req](response& r) { finish(req, r); };
+        co_return co_await detail::chain_position(chain_, 0, match, whole).run(req, after);
     }
-    std::string allow;
-    const auto add = [&allow](verb method) {
-        allow += allow.empty() ? "" : ", ";
-        allow += to_string(method);
-    };
-    for (const auto& [method, h] : *methods) {
-        add(method);
-        if (method == verb::get && find_method(*methods, verb::head) == methods->end()) {
-            add(verb::head);
+    response failed;
+    try {
+        if (chain_.empty() && match.entry) {
+            if (const auto* plain = std::get_if<0>(&match.entry->handler)) {
+                co_return (*plain)(req, after);
+            }
+        }
+        co_return co_await detail::chain_position(chain_, 0, match, nullptr).run(req, after);
+    } catch (const std::exception& e) {
+        failed = detail::handler_failed(req, after, e.what());
+    } catch (...) {
+        failed = detail::handler_failed(req, after, detail::no_exception);
+    }
+    finish(req, failed);
+    co_return failed;
+}
+
+void router::finish(const request& req, response& res) const noexcept {
+    for (auto i = chain_.size(); i-- > 0;) {
+        try {
+            if (const auto* finish = std::get_if<1>(&chain_[i])) {
+                (*finish)(req, res);
+            }
+        } catch (...) {
+            // It failed before on the response that this one replaces, and that was logged.
         }
     }
-    auto refusal = text(status::method_not_allowed, "This path takes " + allow + ".\n");
-    refusal.set(field::allow, allow);
-    return refusal;
 }
 
-}  // namespace postlude::http::detail
+}  // namespace postlude::http

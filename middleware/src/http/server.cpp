@@ -2,6 +2,7 @@
 #include "postlude/http/server.hpp"
 
 #include "http/listener.hpp"
+#include "http/route_table.hpp"
 #include "http/session.hpp"
 #include "http/signals.hpp"
 
@@ -17,6 +18,7 @@
 #include <optional>
 #include <system_error>
 #include <thread>
+#include <utility>
 #include <vector>
 
 namespace postlude::http {
@@ -36,17 +38,21 @@ void require(bool holds, const char* sentence) {
     }
 }
 
+void require_time(std::chrono::seconds time, const char* sentence) {
+    require(time.count() >= 1 && time <= longest_drain, sentence);
+}
+
 server_options checked(server_options options) {
     require(options.threads >= 1 && options.threads <= 1'024,
             "server_options::threads takes 1 to 1024");
-    require(options.header_limit >= 1, "server_options::header_limit takes 1 byte or more");
-    const auto in_range = [](std::chrono::seconds s) {
-        return s.count() >= 1 && s <= longest_drain;
-    };
-    require(in_range(options.request_timeout),
-            "server_options::request_timeout takes 1 s to a year");
-    require(in_range(options.keep_alive_timeout),
-            "server_options::keep_alive_timeout takes 1 s to a year");
+    require(options.connection_limit >= 1, "server_options::connection_limit takes 1 or more");
+    require(options.header_limit >= 64 && options.header_limit <= 65'000,
+            "server_options::header_limit takes 64 to 65000 bytes");
+    require_time(options.header_timeout, "server_options::header_timeout takes 1 s to a year");
+    require_time(options.body_timeout, "server_options::body_timeout takes 1 s to a year");
+    require_time(options.write_timeout, "server_options::write_timeout takes 1 s to a year");
+    require_time(options.keep_alive_timeout,
+                 "server_options::keep_alive_timeout takes 1 s to a year");
     require(options.drain.count() >= 0 && options.drain <= longest_drain,
             "server_options::drain takes 0 ms to a year");
     return options;
@@ -58,7 +64,7 @@ server_options checked(server_options options) {
 struct server::state : std::enable_shared_from_this<state> {
     explicit state(server_options options)
         : service(checked(std::move(options))),
-          io(service.options.threads == 1 ? 1 : static_cast<int>(service.options.threads)),
+          io(static_cast<int>(service.options.threads)),
           listener(io, service) {}
 
     void start_threads();
@@ -77,6 +83,7 @@ struct server::state : std::enable_shared_from_this<state> {
     std::mutex mutex;
     std::condition_variable changed;
     bool stop_requested = false;
+    milliseconds drain{service.options.drain};
     unsigned serving = 0;
     std::vector<std::thread> threads;
 };
@@ -133,6 +140,9 @@ void server::state::finish_responses(time_point until) {
     auto& log = service.work.pool().logger();
     service.stopping = true;
     listener.close();
+    for (const auto& s : service.sessions.all()) {
+        s->announce_stop();
+    }
     const auto done = [this] { return listener.closed() && service.sessions.size() == 0; };
     if (wait_until(until, look_while_stopping, done)) {
         return;
@@ -166,8 +176,42 @@ server::server(server_options options) : state_(std::make_shared<state>(std::mov
 
 server::~server() = default;
 
-void server::route(verb method, std::string path, handler h) {
-    state_->service.routes.add(method, std::move(path), std::move(h));
+void server::route(verb method, std::string_view pattern, handler h) {
+    state_->service.routes.route(method, pattern, std::move(h));
+}
+
+void server::stream(verb method, std::string_view pattern, exchange_handler h) {
+    state_->service.routes.table_->add(method, pattern, std::move(h));
+}
+
+void server::use(middleware m) { state_->service.routes.use(std::move(m)); }
+
+server_counters server::counters() const noexcept {
+    const auto& counts = state_->service.counts;
+    return {.connections = state_->service.sessions.size(),
+            .accepted = counts.accepted,
+            .refused = counts.refused,
+            .requests = counts.requests,
+            .malformed = counts.malformed,
+            .timed_out = counts.timed_out};
+}
+
+void server::reload_certificate() {
+    if (!state_->service.identity) {
+        throw boost::system::system_error(
+            errc::bad_option, "there is no certificate: server_options::tls is not set");
+    }
+    state_->service.identity->reload();
+}
+
+void server::shutdown(milliseconds deadline) {
+    require(deadline.count() >= 0 && deadline <= longest_drain,
+            "server::shutdown takes 0 ms to a year");
+    const std::lock_guard lock(state_->mutex);
+    if (!std::exchange(state_->stop_requested, true)) {
+        state_->drain = deadline;
+    }
+    state_->changed.notify_all();
 }
 
 unsigned short server::port() const noexcept { return state_->listener.port(); }
@@ -185,17 +229,21 @@ drain_report server::run() {
     auto& log = s.service.work.pool().logger();
     std::optional<detail::signal_watch> signals;
     if (s.service.options.handle_signals) {
-        signals.emplace([this] { stop(); }, log);
+        signals.emplace(log, [this] { stop(); });
+        if (s.service.identity) {
+            signals->on_hangup([this] { reload_certificate(); });
+        }
     }
     s.listener.start();
     s.start_threads();
     s.wait_for_stop();
 
     const auto begin = detail::session_clock::now();
-    const auto deadline = begin + s.service.options.drain;
+    const auto drain = s.drain;
+    const auto deadline = begin + drain;
     log.info("stopping: {} connections, {} tasks, {} ms at most", s.service.sessions.size(),
-             s.service.work.counters().left, s.service.options.drain.count());
-    s.finish_responses(begin + s.service.options.drain * 4 / 5);
+             s.service.work.counters().left, drain.count());
+    s.finish_responses(begin + drain * 4 / 5);
     const auto rest =
         std::chrono::duration_cast<milliseconds>(deadline - detail::session_clock::now());
     auto report = s.service.work.shutdown(std::max(rest, milliseconds(0)));

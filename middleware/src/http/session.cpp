@@ -1,25 +1,26 @@
 // Copyright 2026 The Postlude authors. Distributed under the Boost Software License, Version 1.0.
 #include "http/session.hpp"
 
+#include "http/access_log.hpp"
+#include "http/date.hpp"
+#include "http/route_table.hpp"
 #include "postlude/http/request_info.hpp"
-#include "postlude/http/respond.hpp"
 
 #include <boost/asio/bind_cancellation_slot.hpp>
-#include <boost/asio/buffer.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/post.hpp>
+#include <boost/system/system_error.hpp>
 
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
-#include <array>
 #include <exception>
 
 namespace postlude::http::detail {
 
 namespace asio = boost::asio;
+using asio::awaitable;
 using boost::system::error_code;
-using parse_error = boost::beast::http::error;
 
 namespace {
 
@@ -28,59 +29,18 @@ constexpr auto no_limit = session_clock::duration::max();
 /// response may be about to send its next request.
 constexpr std::chrono::milliseconds silence_at_stop{500};
 constexpr std::chrono::seconds linger_limit{2};
-constexpr std::size_t read_size = 8 * 1024;
+constexpr std::size_t progress_step = 64 * 1024;
+
+/// What a silent connection keeps to read into. Most requests fit; what is longer takes one more
+/// read.
+constexpr std::size_t idle_buffer = 1024;
+constexpr std::size_t head_buffer = 4 * 1024;
+constexpr std::size_t body_buffer = 64 * 1024;
 
 }  // namespace
 
-void session_registry::add(session& s) {
-    const std::lock_guard lock(mutex_);
-    sessions_.insert(&s);
-}
-
-void session_registry::remove(session& s) noexcept {
-    const std::lock_guard lock(mutex_);
-    sessions_.erase(&s);
-}
-
-std::size_t session_registry::size() const noexcept {
-    const std::lock_guard lock(mutex_);
-    return sessions_.size();
-}
-
-std::vector<std::shared_ptr<session>> session_registry::all() const {
-    std::vector<std::shared_ptr<session>> alive;
-    const std::lock_guard lock(mutex_);
-    for (auto* s : sessions_) {
-        if (auto held = s->weak_from_this().lock()) {
-            alive.push_back(std::move(held));
-        }
-    }
-    return alive;
-}
-
-void session_registry::expire_overdue() const {
-    const auto now = session_clock::now();
-    std::vector<std::shared_ptr<session>> overdue;
-    {
-        const std::lock_guard lock(mutex_);
-        for (auto* s : sessions_) {
-            if (s->overdue(now)) {
-                overdue.push_back(s->weak_from_this().lock());
-            }
-        }
-    }
-    for (const auto& s : overdue) {
-        if (s) {
-            s->expire();
-        }
-    }
-}
-
-session::session(service& shared, stream_socket socket)
-    : service_(shared), socket_(std::move(socket)) {
-    error_code ignored;
-    socket_.set_option(asio::ip::tcp::no_delay(true), ignored);
-}
+session::session(service& shared, std::shared_ptr<transport> on)
+    : service_(shared), transport_(std::move(on)) {}
 
 session::~session() { service_.sessions.remove(*this); }
 
@@ -88,7 +48,7 @@ void session::start() {
     // Not in the constructor: others may ask for a reference at once.
     service_.sessions.add(*this);
     asio::co_spawn(
-        socket_.get_executor(), [self = shared_from_this()] { return self->serve(); },
+        transport_->get_executor(), [self = shared_from_this()] { return self->serve(); },
         asio::bind_cancellation_slot(
             cancel_.slot(), [self = shared_from_this()](const std::exception_ptr& error) {
                 if (!error || self->abandoned_) {
@@ -97,179 +57,362 @@ void session::start() {
                 try {
                     std::rethrow_exception(error);
                 } catch (const std::exception& e) {
-                    self->service_.work.pool().logger().error("a connection was cut: {}", e.what());
+                    self->service_.log().error("a connection was cut: {}", e.what());
                 } catch (...) {
-                    self->service_.work.pool().logger().error("a connection was cut");
+                    self->service_.log().error("a connection was cut");
                 }
             }));
 }
 
 void session::enter(phase next) noexcept {
-    since_.store(session_clock::now(), std::memory_order_relaxed);
+    since_.store(clock::now(), std::memory_order_relaxed);
     phase_.store(next, std::memory_order_relaxed);
+    progress_ = 0;
 }
 
-session_clock::duration session::limit(phase now) const noexcept {
+void session::progress(std::size_t n) noexcept {
+    progress_ += n;
+    if (progress_ >= progress_step) {
+        progress_ = 0;
+        since_.store(clock::now(), std::memory_order_relaxed);
+    }
+}
+
+session::clock::duration session::limit(phase now) const noexcept {
     const auto& options = service_.options;
     const bool stopping = service_.stopping.load(std::memory_order_relaxed);
     switch (now) {
     case phase::idle:
-        return stopping ? silence_at_stop : session_clock::duration(options.keep_alive_timeout);
-    case phase::reading:
-    case phase::writing: return options.request_timeout;
-    case phase::handling: return no_limit;
+        return stopping ? silence_at_stop : clock::duration(options.keep_alive_timeout);
+    case phase::reading_head: return options.header_timeout;
+    case phase::reading_body: return options.body_timeout;
+    case phase::writing: return options.write_timeout;
+    case phase::handling:
+    case phase::taken_over: return no_limit;
     case phase::closing: return stopping ? silence_at_stop : linger_limit;
     }
     return no_limit;
 }
 
-bool session::overdue(session_clock::time_point now) const noexcept {
-    const auto at = phase_.load(std::memory_order_relaxed);
-    return now - since_.load(std::memory_order_relaxed) > limit(at);
+bool session::overdue(clock::time_point at) const noexcept {
+    return at - since_.load(std::memory_order_relaxed) > limit(now());
+}
+
+session::clock::time_point session::silent_since() const noexcept {
+    return now() == phase::idle && !evicted_ ? since_.load(std::memory_order_relaxed)
+                                             : clock::time_point::max();
 }
 
 void session::expire() {
-    asio::post(socket_.get_executor(), [self = shared_from_this()] {
+    asio::post(transport_->get_executor(), [self = shared_from_this()] {
         // It may have gone on since, or be about to read what has just arrived.
-        const bool idle = self->phase_.load(std::memory_order_relaxed) == phase::idle;
-        if (self->overdue(session_clock::now()) && !(idle && self->more_has_arrived())) {
-            error_code ignored;
-            self->socket_.cancel(ignored);
+        const bool idle = self->now() == phase::idle;
+        if (self->overdue(clock::now()) && !(idle && self->more_has_arrived())) {
+            self->transport_->cancel();
+        }
+    });
+}
+
+void session::evict() {
+    evicted_ = true;
+    asio::post(transport_->get_executor(), [self = shared_from_this()] {
+        self->evicted_ = self->now() == phase::idle && !self->more_has_arrived();
+        if (self->evicted_) {
+            self->transport_->cancel();
+        }
+    });
+}
+
+void session::announce_stop() {
+    asio::post(transport_->get_executor(), [self = shared_from_this()] {
+        if (self->on_stop_) {
+            std::exchange(self->on_stop_, nullptr)();
         }
     });
 }
 
 void session::abandon() {
-    asio::post(socket_.get_executor(), [self = shared_from_this()] {
+    asio::post(transport_->get_executor(), [self = shared_from_this()] {
         self->abandoned_ = true;
-        if (self->phase_.load(std::memory_order_relaxed) == phase::handling) {
-            self->service_.work.pool().logger().error(
+        if (self->handled_) {
+            self->service_.log().error(
                 "the handler of {} did not end in time: there is no response (request {})",
-                self->target_, self->id_);
+                path(*self->handled_), self->list_->request_id());
         }
-        error_code ignored;
-        self->socket_.close(ignored);
+        self->transport_->close();
         self->cancel_.emit(asio::cancellation_type::terminal);
     });
 }
 
 bool session::more_has_arrived() const noexcept {
     error_code ec;
-    return buffer_.size() != 0 || (socket_.available(ec) != 0 && !ec);
+    return in_.size() != 0 || (transport_->socket().available(ec) != 0 && !ec);
 }
 
-asio::awaitable<void> session::serve() {
-    error_code ec;
-    for (bool stays = true; stays;) {
-        parser request;
-        request.header_limit(service_.options.header_limit);
-        request.body_limit(service_.options.body_limit);
-        request.eager(true);
-        ec = co_await read(request);
-        stays = !ec && co_await answer(request.get());
-    }
-    if (ec == parse_error::end_of_stream) {
+awaitable<void> session::serve() {
+    if (const auto [ec, n] = co_await transport_->start(); ec) {
+        ++service_.counts.malformed;
         co_return;
     }
-    if (ec) {
-        co_await refuse(ec);
-    }
-    co_await linger();
-}
-
-asio::awaitable<error_code> session::read(parser& into) {
-    enter(buffer_.size() == 0 ? phase::idle : phase::reading);
-    for (;;) {
-        if (buffer_.size() != 0) {
-            error_code ec;
-            buffer_.consume(into.put(buffer_.data(), ec));
-            if (into.is_done() || (ec && ec != parse_error::need_more)) {
-                co_return ec;
+    for (bool stays = true; stays;) {
+        if (in_.size() == 0) {
+            if (in_.capacity() > idle_buffer) {
+                in_ = {};
             }
+            enter(phase::idle);
+            const auto [ec, n] = co_await transport_->read_some(in_.prepare(idle_buffer));
+            if (ec) {
+                break;
+            }
+            in_.commit(n);
         }
-        const auto [ec, n] =
-            co_await socket_.async_read_some(buffer_.prepare(read_size), as_result);
-        const bool begun = phase_.load(std::memory_order_relaxed) == phase::reading;
-        if (ec == asio::error::operation_aborted && begun) {
-            co_return asio::error::timed_out;
-        }
-        if (ec) {
-            co_return parse_error::end_of_stream;
-        }
-        buffer_.commit(n);
-        if (!begun) {
-            enter(phase::reading);
-        }
+        enter(phase::reading_head);
+        stays = co_await serve_request();
+    }
+    if (now() != phase::taken_over) {
+        co_await linger();
     }
 }
 
-asio::awaitable<bool> session::answer(const request& req) {
+awaitable<bool> session::serve_request() {
+    begun_ = since_.load(std::memory_order_relaxed);
+    request_reader reader(service_.options.header_limit, service_.options.body_limit);
+    reader.read_head(in_);
+    if (!reader.head_done() && !co_await read_head(reader)) {
+        co_return false;
+    }
+    request req = reader.take_head();
+    auto info = request_traits<request>::info(req);
+    info.keep_alive = reader.keep_alive();
+    deferred after(service_.work, info);
+    const auto match = service_.routes.find(req);
+    ++service_.counts.requests;
+    if (match.whole_exchange()) {
+        co_return co_await handle_whole(match, reader, req, after);
+    }
+    bool stays = reader.keep_alive();
+    if (reader.has_body()) {
+        reader.check_length();
+        if (!match.entry && !reader.refusal() && reader.take_expectation()) {
+            stays = false;  // it is not asked to send what nobody wants
+        } else if (!co_await read_body(reader, req.body())) {
+            co_return false;
+        }
+    }
     enter(phase::handling);
-    deferred after(service_.work, req);
-    id_ = after.request_id();
-    target_ = req.target();
-    response res = co_await handle(req, after);
-    res.set("X-Request-Id", id_);
-    if (service_.stopping.load(std::memory_order_relaxed) && !more_has_arrived()) {
+    handled_ = &req;
+    list_ = &after;
+    response res = co_await service_.routes.handle(match, req, after, nullptr);
+    handled_ = nullptr;
+    if (!stays || (service_.stopping.load(std::memory_order_relaxed) && !more_has_arrived())) {
         res.keep_alive(false);
     }
-    co_return co_await write(res, after) && req.keep_alive();
+    co_return co_await respond(res, &req, after) && stays;
 }
 
-asio::awaitable<response> session::handle(const request& req, deferred& after) {
-    const auto* h = service_.routes.find(req);
-    if (!h) {
-        co_return service_.routes.refuse(req);
-    }
-    try {
-        if (const auto* plain = std::get_if<0>(h)) {
-            co_return (*plain)(req, after);
+awaitable<bool> session::read_head(request_reader& reader) {
+    while (!reader.head_done()) {
+        if (const auto why = reader.refusal()) {
+            co_await refuse(*why, reader);
+            co_return false;
         }
-        co_return co_await std::get<1> (*h)(req, after);
-    } catch (const std::exception& e) {
-        log_handler_failure(e.what());
-    } catch (...) {
-        log_handler_failure("it threw something that is no std::exception");
+        const auto ec = co_await fill(head_buffer);
+        if (ec == asio::error::timed_out) {
+            co_await refuse(status::request_timeout, reader);
+        }
+        if (ec) {
+            co_return false;
+        }
+        reader.read_head(in_);
     }
-    co_return text(status::internal_server_error, "The server failed. Request id: " + id_ + "\n");
+    co_return true;
 }
 
-void session::log_handler_failure(const char* what) const {
-    service_.work.pool().logger().error("the handler of {} failed: {} (request {})", target_, what,
-                                        id_);
+awaitable<bool> session::read_body(request_reader& reader, std::string& body) {
+    enter(phase::reading_body);
+    while (!reader.body_done()) {
+        const auto size = body.size();
+        body.resize(size + in_.size());
+        const auto n = reader.read_body(in_, asio::buffer(body.data() + size, body.size() - size));
+        body.resize(size + n);
+        if (const auto why = reader.refusal()) {
+            co_await refuse(*why, reader);
+            co_return false;
+        }
+        if (reader.body_done()) {
+            break;
+        }
+        auto ec = reader.take_expectation() ? co_await say_continue() : error_code{};
+        if (!ec) {
+            ec = co_await fill(body_buffer);
+        }
+        if (ec == asio::error::timed_out) {
+            co_await refuse(status::request_timeout, reader);
+        }
+        if (ec) {
+            co_return false;
+        }
+    }
+    co_return true;
 }
 
-asio::awaitable<bool> session::write(response& res, deferred& after) {
+awaitable<error_code> session::fill(std::size_t most) {
+    const auto [ec, n] = co_await transport_->read_some(in_.prepare(most));
+    in_.commit(n);
+    progress(n);
+    const bool late = ec == asio::error::operation_aborted && !abandoned_;
+    if (late) {
+        ++service_.counts.timed_out;
+    }
+    co_return late ? asio::error::timed_out : ec;
+}
+
+awaitable<error_code> session::say_continue() {
+    static constexpr std::string_view line = "HTTP/1.1 100 Continue\r\n\r\n";
+    const asio::const_buffer bytes(line.data(), line.size());
+    std::size_t sent = 0;
+    co_return co_await send({&bytes, 1}, sent);
+}
+
+awaitable<error_code> session::send(std::span<const asio::const_buffer> pieces, std::size_t& sent) {
+    error_code ec;
+    sent = transport_->write_now(pieces, ec);
+    if (sent == 0 && !ec) {
+        const auto [failed, n] = co_await transport_->write_some(pieces);
+        ec = failed;
+        sent = n;
+        if (ec == asio::error::operation_aborted && !abandoned_) {
+            ++service_.counts.timed_out;
+            ec = asio::error::timed_out;
+        }
+    }
+    progress(sent);
+    co_return ec;
+}
+
+void session::stamp(response& res, const deferred& after) const {
+    res.set("X-Request-Id", after.request_id());
+    if (res.find(field::date) == res.end()) {
+        res.set(field::date, date_now());
+    }
+}
+
+awaitable<bool> session::respond(response& res, const request* req, deferred& after) {
     enter(phase::writing);
-    const auto [ec, n] = co_await async_respond(socket_, res, after, as_result);
+    stamp(res, after);
+    const auto tasks = after.size();
+    auto out = postlude::detail::compose(&res, after, std::allocator<char>{});
+    const auto status = after.refused() ? 503U : res.result_int();
+    auto ec = out.error;
+    asio::const_buffer one;
+    std::span<const asio::const_buffer> pieces;
+    struct {
+        asio::const_buffer& one;
+        std::span<const asio::const_buffer>& pieces;
+        void operator()(asio::const_buffer b) const {
+            one = b;
+            pieces = {&one, 1};
+        }
+        void operator()(std::span<const asio::const_buffer> b) const { pieces = b; }
+    } const note{one, pieces};
+    while (!ec && out.next(ec, note)) {
+        auto n = transport_->write_now(pieces, ec);
+        if (n == 0 && !ec) {
+            ec = co_await send(pieces, n);
+        }
+        progress(n);
+        out.wrote(n);
+    }
+    ec = out.end(ec);
+    if (out.pending) {
+        out.pending->release(transport_->get_executor());
+    }
+    if (service_.options.access_log) {
+        log_access(req, status, out.sent, tasks, after.request_id());
+    }
     co_return !ec && res.keep_alive();
 }
 
-asio::awaitable<void> session::refuse(error_code why) {
-    auto code = status::bad_request;
-    if (why == asio::error::timed_out) {
-        code = status::request_timeout;
-    } else if (why == parse_error::header_limit) {
-        code = status::request_header_fields_too_large;
-    } else if (why == parse_error::body_limit) {
-        code = status::payload_too_large;
+awaitable<bool> session::handle_whole(const route_match& match, request_reader& reader,
+                                      request& req, deferred& after) {
+    enter(phase::handling);
+    handled_ = &req;
+    list_ = &after;
+    exchange_state state(*this, reader, req, after);
+    exchange whole(state);
+    response res;
+    error_code failed;
+    try {
+        res = co_await service_.routes.handle(match, req, after, &whole);
+    } catch (const boost::system::system_error& e) {
+        failed = e.code();
+        if (!reader.refusal() && failed != asio::error::timed_out && failed != errc::full) {
+            res = handler_failed(req, after, e.what());
+        }
+    } catch (const std::exception& e) {
+        res = handler_failed(req, after, e.what());
+        failed = asio::error::operation_aborted;
+    } catch (...) {
+        res = handler_failed(req, after, no_exception);
+        failed = asio::error::operation_aborted;
     }
-    deferred after(service_.work, request_info{.keep_alive = false});
-    auto res = text(code, std::string(obsolete_reason(code)) + "\n");
-    res.set("X-Request-Id", after.request_id());
-    res.keep_alive(false);
-    co_await write(res, after);
+    handled_ = nullptr;
+    on_stop_ = nullptr;
+    if (state.taken_over()) {
+        phase_ = phase::taken_over;
+        co_return false;
+    }
+    bool stays = reader.body_done() && reader.keep_alive();
+    if (state.begun()) {
+        if (failed) {
+            state.fail(failed);
+        }
+        stays = !failed && co_await state.end() && stays;
+        if (service_.options.access_log) {
+            log_access(&req, state.status(), state.sent(), state.tasks(), after.request_id());
+        }
+        co_return stays;
+    }
+    if (failed) {
+        if (reader.refusal() || failed == asio::error::timed_out) {
+            co_await refuse(reader.refusal().value_or(status::request_timeout), reader);
+            co_return false;
+        }
+        state.finish(res);
+    }
+    if (!stays || service_.stopping.load(std::memory_order_relaxed)) {
+        res.keep_alive(false);
+    }
+    co_return co_await respond(res, &req, after) && stays;
 }
 
-asio::awaitable<void> session::linger() {
+awaitable<void> session::refuse(status why, const request_reader&) {
+    ++service_.counts.malformed;
+    deferred after(service_.work, request_info{.keep_alive = false});
+    auto res = text(why, std::string(obsolete_reason(why)) + "\n");
+    res.keep_alive(false);
+    co_await respond(res, nullptr, after);
+}
+
+awaitable<void> session::linger() {
     enter(phase::closing);
-    error_code failed;
-    socket_.shutdown(asio::ip::tcp::socket::shutdown_send, failed);
-    std::array<char, 1024> unread;
+    auto [failed, none] = co_await transport_->end();
     while (!failed) {
-        const auto [ec, n] = co_await socket_.async_read_some(asio::buffer(unread), as_result);
+        in_.clear();
+        const auto [ec, n] = co_await transport_->read_some(in_.prepare(idle_buffer));
         failed = ec;
     }
+}
+
+void session::log_access(const request* req, unsigned status, std::size_t sent, std::size_t tasks,
+                         std::string_view id) const {
+    write_access_line(*service_.options.access_log, {.client = client_of(transport_->socket()),
+                                                     .of = req,
+                                                     .status = status,
+                                                     .sent = sent,
+                                                     .took = clock::now() - begun_,
+                                                     .tasks = tasks,
+                                                     .id = id});
 }
 
 }  // namespace postlude::http::detail

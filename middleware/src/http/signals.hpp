@@ -18,19 +18,26 @@ namespace postlude::http::detail {
 /// status 128 + signal. On a thread of its own, so that nothing can hold a signal up.
 class signal_watch {
 public:
-    signal_watch(std::function<void()> first, spdlog::logger& log);
+    signal_watch(spdlog::logger& log, std::function<void()> first);
     ~signal_watch();
     signal_watch(const signal_watch&) = delete;
     signal_watch& operator=(const signal_watch&) = delete;
 
+    /// From now on SIGHUP, which else ends the process, calls f; what that throws is logged. Call
+    /// it once.
+    void on_hangup(std::function<void()> f);
+
 private:
     void wait();
+    void wait_for_hangup();
 
     std::function<void()> first_;
+    std::function<void()> hangup_;
     spdlog::logger& log_;
     bool seen_ = false;
     boost::asio::io_context io_{1};
     boost::asio::signal_set signals_;
+    boost::asio::signal_set hangups_;
     std::thread thread_;
 };
 

@@ -9,11 +9,20 @@
 
 namespace postlude {
 
+namespace detail {
+
+// Found for classes derived from it, too.
+template <class Body, class Fields>
+void as_beast_request(const boost::beast::http::message<true, Body, Fields>&);
+
+}  // namespace detail
+
 /// The id of a Beast request is its X-Request-Id if that is valid, else the trace id of its
 /// W3C traceparent, else a new one.
-template <class Body, class Fields>
-struct request_traits<boost::beast::http::message<true, Body, Fields>> {
-    static request_info info(const boost::beast::http::message<true, Body, Fields>& request) {
+template <class Request>
+    requires requires(const Request& r) { detail::as_beast_request(r); }
+struct request_traits<Request> {
+    static request_info info(const Request& request) {
         namespace http = boost::beast::http;
         std::string_view id = request["X-Request-Id"];
         if (!valid_request_id(id)) {

@@ -2,61 +2,33 @@
 #ifndef POSTLUDE_HTTP_SERVER_HPP
 #define POSTLUDE_HTTP_SERVER_HPP
 
-#include "postlude/dispatch/deferred.hpp"
-#include "postlude/http/message.hpp"
-
-#include <boost/asio/awaitable.hpp>
+#include "postlude/http/router.hpp"
+#include "postlude/http/server_options.hpp"
 
 #include <chrono>
-#include <cstddef>
-#include <functional>
+#include <cstdint>
 #include <memory>
-#include <string>
+#include <string_view>
 #include <utility>
-#include <variant>
+#include <vector>
 
 namespace postlude::http {
 
-/// What answers a request: a function that returns the response, or a coroutine.
-///
-/// A function must not block for long: it holds one of the threads that serve. A coroutine runs
-/// on the connection's strand. Both references live until the handler has returned; what a task
-/// needs of them is captured by value. What a handler throws is logged with the request's id and
-/// answered with 500. It may be called from several threads at once, for different connections.
-using handler =
-    std::variant<std::function<response(const request&, deferred&)>,
-                 std::function<boost::asio::awaitable<response>(const request&, deferred&)>>;
-
-/// Everything that a server can be told; the defaults suit a service behind nothing.
-struct server_options {
-    /// An IPv4 or IPv6 address of this machine, in figures.
-    std::string address = "127.0.0.1";
-    /// 0 takes any free port; `server::port` tells which.
-    unsigned short port = 8080;
-    /// Threads that serve; 1 to 1,024. Deferred work has threads of its own.
-    unsigned threads = 1;
-    /// Bytes of the request line and the header together; over it the answer is 431.
-    std::uint32_t header_limit = 8 * 1024;
-    /// Bytes of a request's body; over it the answer is 413.
-    std::uint64_t body_limit = 1024 * 1024;
-    /// From a request's first byte to its last (then the answer is 408), and again for writing
-    /// its response. 1 s or more; looked at once a second. A handler may take as long as it wants.
-    std::chrono::seconds request_timeout{30};
-    /// How long a connection may be silent between requests; 1 s or more.
-    std::chrono::seconds keep_alive_timeout{75};
-    /// The one deadline of a graceful stop; see `server::run`.
-    std::chrono::milliseconds drain{25'000};
-    /// Whether `run` stops on SIGTERM and SIGINT. A second signal ends the process at once.
-    bool handle_signals = true;
-    /// The pool that the deferred work runs on.
-    dispatcher_options dispatcher{};
+/// What a server has seen since it was made.
+struct server_counters {
+    std::uint64_t connections = 0;  ///< open now
+    std::uint64_t accepted = 0;     ///< in all
+    std::uint64_t refused = 0;      ///< connections over `connection_limit`
+    std::uint64_t requests = 0;     ///< whose header was read
+    std::uint64_t malformed = 0;    ///< answered with an error instead of by a handler
+    std::uint64_t timed_out = 0;    ///< reads and writes that took too long
 };
 
-/// A small HTTP/1.1 server whose handlers may defer work until after their response.
+/// An HTTP/1.1 server whose handlers may defer work until after their response.
 ///
-/// Keep-alive, pipelining, HEAD from GET, 404, and 405 with Allow. Paths are compared exactly.
-/// Each response carries the request's id as X-Request-Id. A malformed request is answered with
-/// 400 and the connection closed.
+/// Keep-alive, pipelining, 100-continue, TLS. Each response carries the request's id as
+/// X-Request-Id, and Date. What is malformed or over a limit is answered with the status that says
+/// so (400, 408, 413, 414, 417, 431, 501, 505), as the connection's last response.
 class server {
 public:
     /// Binds and listens; connections made from now on wait for `run`. Starts the pool. Throws
@@ -68,14 +40,23 @@ public:
     server(const server&) = delete;
     server& operator=(const server&) = delete;
 
-    /// Adds a handler for a path, which begins with '/'. A later one for the same replaces it.
-    /// Only before `run`.
-    void route(verb method, std::string path, handler h);
-    void get(std::string path, handler h) { route(verb::get, std::move(path), std::move(h)); }
-    void post(std::string path, handler h) { route(verb::post, std::move(path), std::move(h)); }
+    /// Adds a handler; see `router` for patterns such as "/users/{id}". Only before `run`, as all
+    /// that follows.
+    void route(verb method, std::string_view pattern, handler h);
+    void get(std::string_view pattern, handler h) { route(verb::get, pattern, std::move(h)); }
+    void post(std::string_view pattern, handler h) { route(verb::post, pattern, std::move(h)); }
+    void put(std::string_view pattern, handler h) { route(verb::put, pattern, std::move(h)); }
+    void patch(std::string_view pattern, handler h) { route(verb::patch, pattern, std::move(h)); }
+    void del(std::string_view pattern, handler h) { route(verb::delete_, pattern, std::move(h)); }
 
-    /// Serves until SIGTERM, SIGINT or `stop`, then stops gracefully; blocks all the while. Call
-    /// it once.
+    /// Adds a handler that reads or writes piece by piece, or takes the connection over.
+    void stream(verb method, std::string_view pattern, exchange_handler h);
+
+    /// Puts middleware around every handler, inside of what was there before.
+    void use(middleware m);
+
+    /// Serves until SIGTERM, SIGINT, `stop` or `shutdown`, then stops gracefully; blocks all the
+    /// while. Call it once.
     ///
     /// From the stop on, under the one deadline of `server_options::drain`: no connection is
     /// accepted that had not been made by then. Connections that have been silent for half a
@@ -89,11 +70,24 @@ public:
     /// and what it refers to must outlive the process's exit.
     drain_report run();
 
-    /// Begins the graceful stop. From any thread; does not block.
+    // From any thread; these do not block:
+
+    /// Begins the graceful stop.
     void stop() noexcept;
 
-    /// The port that it listens on.
+    /// The same, with another deadline than `server_options::drain`: 0 ms to a year, from now on.
+    /// Once it has begun, the first one holds.
+    void shutdown(std::chrono::milliseconds deadline);
+
+    /// Reads the certificate and key again: what is accepted from now on gets them. Throws
+    /// system_error(errc::bad_option), which says what is wrong with the files, and then keeps the
+    /// old ones; also where there is no TLS.
+    void reload_certificate();
+
+    /// The port that it listens on; 0 for a Unix-domain socket.
     unsigned short port() const noexcept;
+
+    server_counters counters() const noexcept;
 
     /// For queues, counters, and work outside any request. Lives as long as the server.
     dispatcher& get_dispatcher() noexcept;
@@ -102,6 +96,13 @@ private:
     struct state;
     std::shared_ptr<state> state_;
 };
+
+/// The listening sockets that systemd, or another supervisor that speaks its protocol, has
+/// started this process with, in their order: for `server_options::inherited_socket`. From the
+/// variables LISTEN_PID and LISTEN_FDS, which it removes; so a second call finds none. Empty if
+/// they are not for this process. Format: sd_listen_fds(3). Not thread-safe: call it early in
+/// main.
+std::vector<int> inherited_sockets();
 
 }  // namespace postlude::http
 

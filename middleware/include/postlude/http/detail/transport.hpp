@@ -1,0 +1,67 @@
+// Copyright 2026 The Postlude authors. Distributed under the Boost Software License, Version 1.0.
+#ifndef POSTLUDE_HTTP_DETAIL_TRANSPORT_HPP
+#define POSTLUDE_HTTP_DETAIL_TRANSPORT_HPP
+
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/basic_stream_socket.hpp>
+#include <boost/asio/buffer.hpp>
+#include <boost/asio/generic/stream_protocol.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/strand.hpp>
+#include <boost/system/error_code.hpp>
+
+#include <span>
+#include <utility>
+
+namespace postlude::http::detail {
+
+using strand = boost::asio::strand<boost::asio::io_context::executor_type>;
+/// TCP or Unix-domain.
+using stream_socket =
+    boost::asio::basic_stream_socket<boost::asio::generic::stream_protocol, strand>;
+
+struct io_result {
+    boost::system::error_code ec;
+    std::size_t n = 0;
+};
+
+/// What a connection's bytes go through. On its strand; one read and one write at a time.
+class transport {
+public:
+    explicit transport(stream_socket socket) : socket_(std::move(socket)) {}
+    transport(const transport&) = delete;
+    transport& operator=(const transport&) = delete;
+    virtual ~transport() = default;
+
+    strand get_executor() noexcept { return socket_.get_executor(); }
+    stream_socket& socket() noexcept { return socket_; }
+
+    /// The handshake, where there is one.
+    virtual boost::asio::awaitable<io_result> start() = 0;
+    virtual boost::asio::awaitable<io_result> read_some(boost::asio::mutable_buffer into) = 0;
+    /// Writes what it can without waiting; 0 bytes and no error where it has to wait, or cannot
+    /// tell.
+    virtual std::size_t write_now(std::span<const boost::asio::const_buffer> pieces,
+                                  boost::system::error_code& ec) = 0;
+    virtual boost::asio::awaitable<io_result> write_some(
+        std::span<const boost::asio::const_buffer> pieces) = 0;
+    /// Tells the peer that nothing more will come.
+    virtual boost::asio::awaitable<io_result> end() = 0;
+
+    /// What waits ends with operation_aborted.
+    void cancel() noexcept {
+        boost::system::error_code ignored;
+        socket_.cancel(ignored);
+    }
+    void close() noexcept {
+        boost::system::error_code ignored;
+        socket_.close(ignored);
+    }
+
+protected:
+    stream_socket socket_;
+};
+
+}  // namespace postlude::http::detail
+
+#endif

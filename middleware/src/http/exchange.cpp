@@ -1,0 +1,260 @@
+// Copyright 2026 The Postlude authors. Distributed under the Boost Software License, Version 1.0.
+#include "postlude/http/exchange.hpp"
+
+#include "http/date.hpp"
+#include "http/exchange_state.hpp"
+#include "http/session.hpp"
+
+#include <boost/asio/post.hpp>
+#include <boost/system/system_error.hpp>
+
+#include <spdlog/spdlog.h>
+
+#include <array>
+#include <charconv>
+#include <span>
+
+namespace postlude::http {
+
+namespace asio = boost::asio;
+using asio::awaitable;
+using boost::system::error_code;
+using boost::system::system_error;
+
+namespace detail {
+
+namespace {
+
+namespace beast_http = boost::beast::http;
+using postlude::detail::framing;
+
+constexpr std::size_t piece_size = 64 * 1024;
+
+void check(const error_code& ec, const char* what) {
+    if (ec) {
+        throw system_error(ec, what);
+    }
+}
+
+/// The error that stands for what the reader found.
+error_code error_of(status refusal) {
+    switch (refusal) {
+    case status::payload_too_large: return beast_http::error::body_limit;
+    case status::request_header_fields_too_large: return beast_http::error::header_limit;
+    default: return beast_http::error::bad_chunk;
+    }
+}
+
+}  // namespace
+
+awaitable<std::string_view> exchange_state::read() {
+    auto& s = *session_;
+    const auto before = s.now();
+    if (!piece_) {
+        piece_ = std::make_unique<char[]>(piece_size);
+    }
+    std::size_t n = 0;
+    error_code ec;
+    s.enter(session::phase::reading_body);
+    while (n == 0 && !reader_->body_done() && !ec) {
+        n = reader_->read_body(s.in_, asio::buffer(piece_.get(), piece_size));
+        if (const auto why = reader_->refusal()) {
+            ec = error_of(*why);
+        } else if (n == 0 && !reader_->body_done()) {
+            if (reader_->take_expectation()) {
+                ec = co_await s.say_continue();
+            }
+            if (!ec) {
+                ec = co_await s.fill(piece_size);
+            }
+            if (ec == asio::error::eof) {
+                ec = beast_http::error::partial_message;
+            }
+        }
+    }
+    s.enter(before);
+    check(ec, "exchange::read");
+    co_return std::string_view(piece_.get(), n);
+}
+
+awaitable<void> exchange_state::begin(response head) {
+    if (begun_ || taken_over_) {
+        throw system_error(errc::bad_option, "exchange::begin: the response has begun already");
+    }
+    if (finish) {
+        finish(head);
+    }
+    auto& s = *session_;
+    if (!reader_->body_done() || !reader_->keep_alive() ||
+        s.service_.stopping.load(std::memory_order_relaxed)) {
+        head.keep_alive(false);
+    }
+    const bool refused = after_->refused();
+    const std::string first = std::move(head.body());
+    head.body().clear();
+    if (refused) {
+        head = postlude::detail::refusal(*after_, head.keep_alive());
+    }
+    s.stamp(head, *after_);
+    std::size_t fields_size = 0;
+    auto facts = postlude::detail::facts_of(head, fields_size);
+    if (!refused) {
+        facts.size = std::nullopt;  // it is still to come
+    }
+    const framing f(facts, after_->request());
+    status_ = facts.status;
+    tasks_ = after_->size();
+    chunked_ = f.end == framing::ending::chunked;
+    close_ = f.end == framing::ending::close || !head.keep_alive();
+    body_ = f.body;
+    left_ = f.length;
+    begun_ = true;
+    pending_.emplace(*after_, facts.status);
+    postlude::detail::text<std::allocator<char>> out{std::allocator<char>{}};
+    postlude::detail::append_header(head, f, fields_size, 0, out);
+    co_await send(out.view(), refused ? std::string_view(head.body()) : first);
+    if (refused) {
+        throw system_error(errc::full, "exchange::begin: the list was refused work");
+    }
+}
+
+awaitable<void> exchange_state::write(std::string_view piece) {
+    if (!begun_ || !pending_) {
+        throw system_error(errc::bad_option, "exchange::write: there is no response under way");
+    }
+    return send({}, piece);
+}
+
+awaitable<void> exchange_state::send(std::string_view head, std::string_view body) {
+    if (!body_) {
+        body = {};
+    }
+    if (left_ && body.size() > *left_) {
+        throw system_error(beast_http::error::bad_content_length,
+                           "exchange: the body is longer than its Content-Length");
+    }
+    if (left_) {
+        *left_ -= body.size();
+    }
+    if (!chunked_ || body.empty()) {
+        co_await send_pieces({head, body, {}, {}});
+        co_return;
+    }
+    std::array<char, 18> size;
+    auto* end = std::to_chars(size.data(), size.data() + 16, body.size(), 16).ptr;
+    *end++ = '\r';
+    *end++ = '\n';
+    const std::string_view size_line(size.data(), static_cast<std::size_t>(end - size.data()));
+    co_await send_pieces({head, size_line, body, "\r\n"});
+}
+
+awaitable<void> exchange_state::send_pieces(std::array<std::string_view, 4> bytes) {
+    auto& s = *session_;
+    const auto before = s.now();
+    s.enter(session::phase::writing);
+    std::array<asio::const_buffer, 4> all;
+    std::span<asio::const_buffer> pieces;
+    for (const auto piece : bytes) {
+        if (!piece.empty()) {
+            all[pieces.size()] = asio::const_buffer(piece.data(), piece.size());
+            pieces = {all.data(), pieces.size() + 1};
+        }
+    }
+    error_code ec;
+    while (!pieces.empty() && !ec) {
+        std::size_t n = 0;
+        ec = co_await s.send(pieces, n);
+        sent_ += n;
+        while (!pieces.empty() && n >= pieces.front().size()) {
+            n -= pieces.front().size();
+            pieces = pieces.subspan(1);
+        }
+        if (!pieces.empty()) {
+            pieces.front() += n;
+        }
+    }
+    s.enter(before);
+    if (ec) {
+        fail(ec);
+        throw system_error(ec, "exchange: the response could not be written");
+    }
+}
+
+awaitable<bool> exchange_state::end() {
+    bool stays = !close_;
+    if (pending_ && left_.value_or(0) != 0 && body_) {
+        session_->service_.log().error(
+            "the handler of {} wrote {} bytes less than its Content-Length says (request {})",
+            path(*request_), *left_, after_->request_id());
+        fail(beast_http::error::bad_content_length);
+    }
+    if (pending_ && chunked_ && body_) {
+        try {
+            co_await send_pieces({"0\r\n\r\n", {}, {}, {}});
+        } catch (const system_error&) {
+            stays = false;  // `send_pieces` has seen to the list
+        }
+    }
+    if (!pending_) {
+        co_return false;
+    }
+    pending_->end({});
+    pending_->release(session_->transport_->get_executor());
+    co_return stays;
+}
+
+void exchange_state::fail(error_code why) noexcept {
+    if (pending_) {
+        pending_->end(why);
+        pending_->release(session_->transport_->get_executor());
+        pending_.reset();
+        session_->transport_->close();  // the client must not take what it has for the whole
+    }
+}
+
+any_stream exchange_state::take_over() {
+    if (begun_ || taken_over_) {
+        throw system_error(errc::bad_option, "exchange::take_over: the response has begun already");
+    }
+    taken_over_ = true;
+    session_->enter(session::phase::taken_over);
+    any_stream stream(session_->transport_);
+    stream.unread_ = std::move(session_->in_);
+    return stream;
+}
+
+void exchange_state::on_stop(std::function<void()> f) {
+    auto& s = *session_;
+    s.on_stop_ = std::move(f);
+    if (s.service_.stopping.load(std::memory_order_relaxed)) {
+        s.announce_stop();
+    }
+}
+
+}  // namespace detail
+
+const request& exchange::get_request() const noexcept { return state_->get_request(); }
+
+deferred& exchange::after() noexcept { return state_->after(); }
+
+void exchange::limit_body(std::uint64_t bytes) noexcept { state_->reader().limit_body(bytes); }
+
+awaitable<std::string_view> exchange::read() { return state_->read(); }
+
+awaitable<void> exchange::respond(response whole) {
+    if (whole.find(field::content_length) == whole.end() &&
+        whole.find(field::transfer_encoding) == whole.end()) {
+        whole.content_length(whole.body().size());
+    }
+    return state_->begin(std::move(whole));
+}
+
+awaitable<void> exchange::begin(response head) { return state_->begin(std::move(head)); }
+
+awaitable<void> exchange::write(std::string_view piece) { return state_->write(piece); }
+
+any_stream exchange::take_over() { return state_->take_over(); }
+
+void exchange::on_stop(std::function<void()> f) { state_->on_stop(std::move(f)); }
+
+}  // namespace postlude::http

@@ -1,0 +1,82 @@
+// Copyright 2026 The Postlude authors. Distributed under the Boost Software License, Version 1.0.
+#ifndef POSTLUDE_SRC_HTTP_EXCHANGE_STATE_HPP
+#define POSTLUDE_SRC_HTTP_EXCHANGE_STATE_HPP
+
+#include "postlude/http/detail/outgoing.hpp"
+#include "postlude/http/exchange.hpp"
+
+#include <array>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace postlude::http::detail {
+
+class request_reader;
+class session;
+
+inline constexpr auto no_exception = "it threw something that is no std::exception";
+
+/// Logs that a handler has thrown, and makes the 500.
+response handler_failed(const request& req, const deferred& after, const char* what);
+
+/// What is behind an `exchange`: the body as it is read and the response as it is written.
+class exchange_state {
+public:
+    exchange_state(session& on, request_reader& reader, request& req, deferred& after) noexcept
+        : session_(&on), reader_(&reader), request_(&req), after_(&after) {}
+
+    static exchange_state& of(exchange& e) noexcept { return *e.state_; }
+
+    boost::asio::awaitable<std::string_view> read();
+    boost::asio::awaitable<void> begin(response head);
+    boost::asio::awaitable<void> write(std::string_view piece);
+    any_stream take_over();
+    void on_stop(std::function<void()> f);
+
+    /// After the handler: the last bytes of a response that it has begun. Whether the connection
+    /// stays.
+    boost::asio::awaitable<bool> end();
+    /// After a handler that threw: the response, if it has begun, breaks off.
+    void fail(boost::system::error_code why) noexcept;
+
+    bool begun() const noexcept { return begun_; }
+    bool taken_over() const noexcept { return taken_over_; }
+
+    request_reader& reader() const noexcept { return *reader_; }
+    request& get_request() const noexcept { return *request_; }
+    deferred& after() const noexcept { return *after_; }
+    unsigned status() const noexcept { return status_; }
+    std::size_t sent() const noexcept { return sent_; }
+    std::size_t tasks() const noexcept { return tasks_; }
+
+    /// What the router's middleware makes of the header before it goes.
+    std::function<void(response&)> finish;
+
+private:
+    /// Bytes of the header, then a piece of the body, framed.
+    boost::asio::awaitable<void> send(std::string_view head, std::string_view body);
+    boost::asio::awaitable<void> send_pieces(std::array<std::string_view, 4> bytes);
+
+    session* session_;
+    request_reader* reader_;
+    request* request_;
+    deferred* after_;
+    std::unique_ptr<char[]> piece_;
+    std::optional<pending_response> pending_;
+    bool begun_ = false;
+    bool taken_over_ = false;
+    bool body_ = true;
+    bool chunked_ = false;
+    bool close_ = false;
+    std::optional<std::uint64_t> left_;  ///< of the body, where its length was announced
+    unsigned status_ = 0;
+    std::size_t sent_ = 0;
+    std::size_t tasks_ = 0;
+};
+
+}  // namespace postlude::http::detail
+
+#endif

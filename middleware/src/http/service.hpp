@@ -1,0 +1,72 @@
+// Copyright 2026 The Postlude authors. Distributed under the Boost Software License, Version 1.0.
+#ifndef POSTLUDE_SRC_HTTP_SERVICE_HPP
+#define POSTLUDE_SRC_HTTP_SERVICE_HPP
+
+#include "http/transports.hpp"
+#include "postlude/http/router.hpp"
+#include "postlude/http/server.hpp"
+
+#include <boost/intrusive/list.hpp>
+
+#include <atomic>
+#include <chrono>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <vector>
+
+namespace postlude::http::detail {
+
+class session;
+using session_clock = std::chrono::steady_clock;
+
+/// The connections that are open. From any thread.
+class session_registry {
+public:
+    session_registry();
+    ~session_registry();
+    void add(session& s);
+    void remove(session& s) noexcept;
+    std::size_t size() const noexcept { return size_.load(std::memory_order_relaxed); }
+    /// Those alive at this moment.
+    std::vector<std::shared_ptr<session>> all() const;
+    /// Has each one whose time is over end what it waits for.
+    void expire_overdue() const;
+    /// Closes the one that has been silent between requests for the longest time. False if there
+    /// is none.
+    bool evict_one() const;
+
+private:
+    struct members;
+    template <class Predicate>
+    std::vector<std::shared_ptr<session>> pick(const Predicate& predicate) const;
+
+    mutable std::mutex mutex_;
+    std::unique_ptr<members> members_;
+    std::atomic<std::size_t> size_{0};
+};
+
+/// What the sessions of a server share. Outlives them.
+struct service {
+    explicit service(server_options o) : options(std::move(o)), work(options.dispatcher) {
+        if (options.tls) {
+            identity.emplace(*options.tls);
+        }
+    }
+    spdlog::logger& log() noexcept { return work.pool().logger(); }
+
+    const server_options options;
+    dispatcher work;
+    router routes;
+    std::optional<tls_identity> identity;
+    session_registry sessions;
+    std::atomic<bool> stopping{false};
+
+    struct {
+        std::atomic<std::uint64_t> accepted{0}, refused{0}, requests{0}, malformed{0}, timed_out{0};
+    } counts;
+};
+
+}  // namespace postlude::http::detail
+
+#endif
