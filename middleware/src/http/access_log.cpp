@@ -52,8 +52,7 @@ std::string client_of(const stream_socket& socket) {
 
 void write_access_line(spdlog::logger& log, const access& a) {
     log.info(R"({} "{} {}" {} {} {:.3f} ms {} tasks {})", a.client.empty() ? "-" : a.client,
-             a.of ? std::string_view(a.of->method_string()) : "-",
-             a.of ? visible(path(*a.of)) : "-", a.status,
+             a.method.empty() ? "-" : a.method, a.path.empty() ? "-" : visible(a.path), a.status,
              a.sent ? std::to_string(*a.sent) : "-",
              std::chrono::duration<double, std::milli>(a.took).count(), a.tasks,
              a.id.empty() ? "-" : a.id);

@@ -3,7 +3,6 @@
 #define POSTLUDE_SRC_HTTP_ACCESS_LOG_HPP
 
 #include "postlude/http/detail/transport.hpp"
-#include "postlude/http/message.hpp"
 
 #include <chrono>
 #include <cstddef>
@@ -20,7 +19,8 @@ namespace postlude::http::detail {
 /// One response, for the access log.
 struct access {
     std::string client{};
-    const request* of = nullptr;  ///< null for what was no request
+    std::string_view method{};  ///< empty for what was no request
+    std::string_view path{};
     unsigned status = 0;
     std::optional<std::size_t> sent{};
     std::chrono::nanoseconds took{};

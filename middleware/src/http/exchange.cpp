@@ -1,9 +1,10 @@
 // Copyright 2026 The Postlude authors. Distributed under the Boost Software License, Version 1.0.
 #include "postlude/http/exchange.hpp"
 
-#include "http/date.hpp"
+#include "http/access_log.hpp"
 #include "http/exchange_state.hpp"
 #include "http/session.hpp"
+#include "http/stamp.hpp"
 
 #include <boost/asio/post.hpp>
 #include <boost/system/system_error.hpp>
@@ -95,7 +96,7 @@ awaitable<void> exchange_state::begin(response head) {
     if (refused) {
         head = postlude::detail::refusal(*after_, head.keep_alive());
     }
-    s.stamp(head, *after_);
+    const stamp lines(head, *after_);
     std::size_t fields_size = 0;
     auto facts = postlude::detail::facts_of(head, fields_size);
     if (!refused) {
@@ -111,7 +112,7 @@ awaitable<void> exchange_state::begin(response head) {
     begun_ = true;
     pending_.emplace(*after_, facts.status);
     postlude::detail::text<std::allocator<char>> out{std::allocator<char>{}};
-    postlude::detail::append_header(head, f, fields_size, 0, out);
+    postlude::detail::append_header(head, f, fields_size, 0, out, lines.text());
     co_await send(out.view(), refused ? std::string_view(head.body()) : first);
     if (refused) {
         throw system_error(errc::full, "exchange::begin: the list was refused work");
@@ -180,27 +181,43 @@ awaitable<void> exchange_state::send_pieces(std::array<std::string_view, 4> byte
     }
 }
 
-awaitable<bool> exchange_state::end() {
-    bool stays = !close_;
-    if (pending_ && left_.value_or(0) != 0 && body_) {
+awaitable<bool> exchange_state::end(error_code thrown) {
+    if (pending_ && !thrown && body_ && left_.value_or(0) != 0) {
         session_->service_.log().error(
             "the handler of {} wrote {} bytes less than its Content-Length says (request {})",
             path(*request_), *left_, after_->request_id());
-        fail(beast_http::error::bad_content_length);
+        thrown = beast_http::error::bad_content_length;
     }
-    if (pending_ && chunked_ && body_) {
+    if (pending_ && !thrown && body_ && chunked_) {
         try {
             co_await send_pieces({"0\r\n\r\n", {}, {}, {}});
-        } catch (const system_error&) {
-            stays = false;  // `send_pieces` has seen to the list
+        } catch (const system_error& e) {
+            thrown = e.code();
         }
     }
-    if (!pending_) {
-        co_return false;
+    if (thrown) {
+        fail(thrown);
     }
-    pending_->end({});
-    pending_->release(session_->transport_->get_executor());
-    co_return stays;
+    const bool whole = pending_.has_value();
+    if (whole) {
+        pending_->end({});
+        pending_->release(session_->transport_->get_executor());
+    }
+    log_access();
+    co_return whole && !close_;
+}
+
+void exchange_state::log_access() const {
+    if (const auto& log = session_->service_.options.access_log) {
+        write_access_line(*log, {.client = client_of(session_->transport_->socket()),
+                                 .method = request_->method_string(),
+                                 .path = path(*request_),
+                                 .status = status_,
+                                 .sent = sent_,
+                                 .took = session_clock::now() - session_->begun_,
+                                 .tasks = tasks_,
+                                 .id = after_->request_id()});
+    }
 }
 
 void exchange_state::fail(error_code why) noexcept {

@@ -36,11 +36,9 @@ public:
     any_stream take_over();
     void on_stop(std::function<void()> f);
 
-    /// After the handler: the last bytes of a response that it has begun. Whether the connection
-    /// stays.
-    boost::asio::awaitable<bool> end();
-    /// After a handler that threw: the response, if it has begun, breaks off.
-    void fail(boost::system::error_code why) noexcept;
+    /// After the handler, if the response has begun: its last bytes, or, if the handler has
+    /// thrown, its breaking off. Whether the connection stays.
+    boost::asio::awaitable<bool> end(boost::system::error_code thrown);
 
     bool begun() const noexcept { return begun_; }
     bool taken_over() const noexcept { return taken_over_; }
@@ -48,10 +46,6 @@ public:
     request_reader& reader() const noexcept { return *reader_; }
     request& get_request() const noexcept { return *request_; }
     deferred& after() const noexcept { return *after_; }
-    unsigned status() const noexcept { return status_; }
-    std::size_t sent() const noexcept { return sent_; }
-    std::size_t tasks() const noexcept { return tasks_; }
-
     /// What the router's middleware makes of the header before it goes.
     std::function<void(response&)> finish;
 
@@ -59,6 +53,9 @@ private:
     /// Bytes of the header, then a piece of the body, framed.
     boost::asio::awaitable<void> send(std::string_view head, std::string_view body);
     boost::asio::awaitable<void> send_pieces(std::array<std::string_view, 4> bytes);
+
+    void fail(boost::system::error_code why) noexcept;
+    void log_access() const;
 
     session* session_;
     request_reader* reader_;

@@ -214,8 +214,9 @@ void listener::begin_session(stream_socket socket) {
         }
         error_code ignored;
         socket.set_option(tcp::no_delay(true), ignored);
-        auto on = service_.identity ? service_.identity->make_transport(std::move(socket))
-                                    : make_plain_transport(std::move(socket));
+        auto on = service_.identity
+                      ? service_.identity->make_transport(std::move(socket))
+                      : make_plain_transport(std::move(socket), service_.options.threads == 1);
         std::make_shared<session>(service_, std::move(on))->start();
     } catch (const std::exception& e) {
         service_.log().error("a connection was cut: {}", e.what());

@@ -69,7 +69,8 @@ middleware access_log(std::shared_ptr<spdlog::logger> logger) {
         [logger = std::move(logger)](request& req, deferred& after,
                                      const next& rest) -> boost::asio::awaitable<response> {
             const auto begin = std::chrono::steady_clock::now();
-            detail::access line{.of = &req, .id = after.request_id()};
+            detail::access line{
+                .method = req.method_string(), .path = path(req), .id = after.request_id()};
             const auto write = [&](unsigned status) {
                 line.status = after.refused() ? 503 : status;
                 line.tasks = after.size();

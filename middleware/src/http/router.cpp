@@ -91,7 +91,10 @@ void router::route(verb method, std::string_view pattern, handler h) {
     std::visit([&](auto& f) { table_->add(method, pattern, std::move(f)); }, h);
 }
 
-void router::use(middleware m) { chain_.push_back(std::move(m)); }
+void router::use(middleware m) {
+    suspends_ = suspends_ || m.index() == 2;
+    chain_.push_back(std::move(m));
+}
 
 detail::route_match router::find(request& req) const {
     auto match = table_->find(req.method(), path(req), req.params_);
@@ -110,21 +113,54 @@ boost::asio::awaitable<response> router::handle(const detail::route_match& match
         detail::exchange_state::of(*whole).finish = [this, &req](response& r) { finish(req, r); };
         co_return co_await detail::chain_position(chain_, 0, match, whole).run(req, after);
     }
-    response failed;
+    if (immediate(match)) {
+        co_return handle_now(match, req, after);
+    }
     try {
-        if (chain_.empty() && match.entry) {
-            if (const auto* plain = std::get_if<0>(&match.entry->handler)) {
-                co_return (*plain)(req, after);
+        co_return co_await detail::chain_position(chain_, 0, match, nullptr).run(req, after);
+    } catch (...) {
+        co_return fail(req, after);
+    }
+}
+
+bool router::immediate(const detail::route_match& match) const noexcept {
+    return !suspends_ && (!match.entry || match.entry->handler.index() == 0);
+}
+
+response router::handle_now(const detail::route_match& match, request& req, deferred& after) const {
+    try {
+        std::optional<response> made;
+        auto i = chain_.begin();
+        for (; i != chain_.end() && !made; ++i) {
+            if (const auto* check = std::get_if<0>(&*i)) {
+                made = (*check)(req, after);
             }
         }
-        co_return co_await detail::chain_position(chain_, 0, match, nullptr).run(req, after);
+        if (!made) {
+            made = match.entry ? std::get<0>(match.entry->handler)(req, after) : *match.refusal;
+        }
+        while (i != chain_.begin()) {
+            if (const auto* finish = std::get_if<1>(&*--i)) {
+                (*finish)(req, *made);
+            }
+        }
+        return *std::move(made);
+    } catch (...) {
+        return fail(req, after);
+    }
+}
+
+response router::fail(const request& req, const deferred& after) const {
+    response failed;
+    try {
+        throw;
     } catch (const std::exception& e) {
         failed = detail::handler_failed(req, after, e.what());
     } catch (...) {
         failed = detail::handler_failed(req, after, detail::no_exception);
     }
     finish(req, failed);
-    co_return failed;
+    return failed;
 }
 
 void router::finish(const request& req, response& res) const noexcept {

@@ -2,8 +2,7 @@
 #include "http/session.hpp"
 
 #include "http/access_log.hpp"
-#include "http/date.hpp"
-#include "http/route_table.hpp"
+#include "http/stamp.hpp"
 #include "postlude/http/request_info.hpp"
 
 #include <boost/asio/bind_cancellation_slot.hpp>
@@ -37,6 +36,13 @@ constexpr std::size_t idle_buffer = 1024;
 constexpr std::size_t head_buffer = 4 * 1024;
 constexpr std::size_t body_buffer = 64 * 1024;
 
+std::span<const asio::const_buffer> as_span(const asio::const_buffer& one) noexcept {
+    return {&one, 1};
+}
+std::span<const asio::const_buffer> as_span(std::span<const asio::const_buffer> all) noexcept {
+    return all;
+}
+
 }  // namespace
 
 session::session(service& shared, std::shared_ptr<transport> on)
@@ -47,21 +53,46 @@ session::~session() { service_.sessions.remove(*this); }
 void session::start() {
     // Not in the constructor: others may ask for a reference at once.
     service_.sessions.add(*this);
-    asio::co_spawn(
-        transport_->get_executor(), [self = shared_from_this()] { return self->serve(); },
-        asio::bind_cancellation_slot(
-            cancel_.slot(), [self = shared_from_this()](const std::exception_ptr& error) {
-                if (!error || self->abandoned_) {
-                    return;
-                }
-                try {
-                    std::rethrow_exception(error);
-                } catch (const std::exception& e) {
-                    self->service_.log().error("a connection was cut: {}", e.what());
-                } catch (...) {
-                    self->service_.log().error("a connection was cut");
-                }
-            }));
+    if (service_.identity) {
+        spawn(handshake());
+    } else {
+        asio::post(transport_->get_executor(), [self = shared_from_this()] { self->wait(); });
+    }
+}
+
+void session::spawn(awaitable<bool> work) {
+    asio::co_spawn(transport_->get_executor(), std::move(work),
+                   asio::bind_cancellation_slot(
+                       cancel_.slot(),
+                       [self = shared_from_this()](const std::exception_ptr& error, bool stays) {
+                           if (error) {
+                               self->cut(error);
+                           } else if (stays) {
+                               self->go_on();
+                           } else {
+                               self->leave();
+                           }
+                       }));
+}
+
+void session::leave() {
+    if (now() != phase::taken_over && !abandoned_) {
+        asio::co_spawn(transport_->get_executor(), linger(),
+                       [self = shared_from_this()](const std::exception_ptr&) {});
+    }
+}
+
+void session::cut(const std::exception_ptr& error) const {
+    if (abandoned_) {
+        return;
+    }
+    try {
+        std::rethrow_exception(error);
+    } catch (const std::exception& e) {
+        service_.log().error("a connection was cut: {}", e.what());
+    } catch (...) {
+        service_.log().error("a connection was cut");
+    }
 }
 
 void session::enter(phase next) noexcept {
@@ -80,16 +111,15 @@ void session::progress(std::size_t n) noexcept {
 
 session::clock::duration session::limit(phase now) const noexcept {
     const auto& options = service_.options;
-    const bool stopping = service_.stopping.load(std::memory_order_relaxed);
     switch (now) {
     case phase::idle:
-        return stopping ? silence_at_stop : clock::duration(options.keep_alive_timeout);
+        return stopping() ? silence_at_stop : clock::duration(options.keep_alive_timeout);
     case phase::reading_head: return options.header_timeout;
     case phase::reading_body: return options.body_timeout;
     case phase::writing: return options.write_timeout;
     case phase::handling:
     case phase::taken_over: return no_limit;
-    case phase::closing: return stopping ? silence_at_stop : linger_limit;
+    case phase::closing: return stopping() ? silence_at_stop : linger_limit;
     }
     return no_limit;
 }
@@ -149,46 +179,95 @@ bool session::more_has_arrived() const noexcept {
     return in_.size() != 0 || (transport_->socket().available(ec) != 0 && !ec);
 }
 
-awaitable<void> session::serve() {
-    if (const auto [ec, n] = co_await transport_->start(); ec) {
-        ++service_.counts.malformed;
-        co_return;
+void session::wait() {
+    if (in_.capacity() > idle_buffer) {
+        in_ = {};
     }
-    for (bool stays = true; stays;) {
-        if (in_.size() == 0) {
-            if (in_.capacity() > idle_buffer) {
-                in_ = {};
-            }
-            enter(phase::idle);
-            const auto [ec, n] = co_await transport_->read_some(in_.prepare(idle_buffer));
-            if (ec) {
-                break;
-            }
-            in_.commit(n);
-        }
-        enter(phase::reading_head);
-        stays = co_await serve_request();
-    }
-    if (now() != phase::taken_over) {
-        co_await linger();
+    enter(phase::idle);
+    transport_->read_later(in_.prepare(idle_buffer), shared_from_this());
+}
+
+void session::on_read(error_code ec, std::size_t n) {
+    if (ec) {
+        leave();
+    } else {
+        in_.commit(n);
+        go_on();
     }
 }
 
-awaitable<bool> session::serve_request() {
-    begun_ = since_.load(std::memory_order_relaxed);
+void session::go_on() {
+    auto now = outcome::stays;
+    while (now == outcome::stays && in_.size() != 0) {
+        now = serve_now();
+    }
+    if (now == outcome::stays) {
+        wait();
+    } else if (now == outcome::ends) {
+        leave();
+    }
+}
+
+session::outcome session::serve_now() {
+    phase_.store(phase::reading_head, std::memory_order_relaxed);
+    begun_ = service_.options.access_log ? clock::now() : clock::time_point{};
     request_reader reader(service_.options.header_limit, service_.options.body_limit);
     reader.read_head(in_);
-    if (!reader.head_done() && !co_await read_head(reader)) {
-        co_return false;
+    if (!reader.head_done() || reader.has_body()) {
+        spawn(serve(std::move(reader)));
+        return outcome::later;
     }
-    request req = reader.take_head();
+    auto parts = begin(std::move(reader));
+    if (!service_.routes.immediate(parts.match)) {
+        spawn(serve(std::move(parts)));
+        return outcome::later;
+    }
+    handled_ = &parts.req;
+    list_ = &parts.after;
+    phase_.store(phase::handling, std::memory_order_relaxed);
+    auto res = service_.routes.handle_now(parts.match, parts.req, parts.after);
+    handled_ = nullptr;
+    phase_.store(phase::writing, std::memory_order_relaxed);
+    auto a = compose(std::move(res), &parts.req, parts.after, parts.reader.keep_alive());
+    error_code ec;
+    if (!write_now(a, ec)) {
+        spawn(write(std::move(a)));
+        return outcome::later;
+    }
+    return end(a, ec) ? outcome::stays : outcome::ends;
+}
+
+session::exchange_parts session::begin(request_reader&& reader) {
+    ++service_.counts.requests;
+    auto req = reader.take_head();
     auto info = request_traits<request>::info(req);
     info.keep_alive = reader.keep_alive();
     deferred after(service_.work, info);
-    const auto match = service_.routes.find(req);
-    ++service_.counts.requests;
+    auto match = service_.routes.find(req);
+    return {std::move(reader), std::move(req), std::move(after), std::move(match)};
+}
+
+awaitable<bool> session::handshake() {
+    const auto [ec, n] = co_await transport_->start();
+    if (ec) {
+        ++service_.counts.malformed;
+        transport_->close();
+    }
+    co_return !ec;
+}
+
+awaitable<bool> session::serve(request_reader reader) {
+    enter(phase::reading_head);
+    if (!co_await read_head(reader)) {
+        co_return false;
+    }
+    co_return co_await serve(begin(std::move(reader)));
+}
+
+awaitable<bool> session::serve(exchange_parts parts) {
+    auto& [reader, req, after, match] = parts;
     if (match.whole_exchange()) {
-        co_return co_await handle_whole(match, reader, req, after);
+        co_return co_await serve_whole(parts);
     }
     bool stays = reader.keep_alive();
     if (reader.has_body()) {
@@ -202,23 +281,19 @@ awaitable<bool> session::serve_request() {
     enter(phase::handling);
     handled_ = &req;
     list_ = &after;
-    response res = co_await service_.routes.handle(match, req, after, nullptr);
+    auto res = co_await service_.routes.handle(match, req, after, nullptr);
     handled_ = nullptr;
-    if (!stays || (service_.stopping.load(std::memory_order_relaxed) && !more_has_arrived())) {
-        res.keep_alive(false);
-    }
-    co_return co_await respond(res, &req, after) && stays;
+    co_return co_await write(compose(std::move(res), &req, after, stays));
 }
 
 awaitable<bool> session::read_head(request_reader& reader) {
     while (!reader.head_done()) {
         if (const auto why = reader.refusal()) {
-            co_await refuse(*why, reader);
-            co_return false;
+            co_return co_await refuse(*why);
         }
         const auto ec = co_await fill(head_buffer);
         if (ec == asio::error::timed_out) {
-            co_await refuse(status::request_timeout, reader);
+            co_return co_await refuse(status::request_timeout);
         }
         if (ec) {
             co_return false;
@@ -230,41 +305,39 @@ awaitable<bool> session::read_head(request_reader& reader) {
 
 awaitable<bool> session::read_body(request_reader& reader, std::string& body) {
     enter(phase::reading_body);
-    while (!reader.body_done()) {
+    for (;;) {
         const auto size = body.size();
         body.resize(size + in_.size());
         const auto n = reader.read_body(in_, asio::buffer(body.data() + size, body.size() - size));
         body.resize(size + n);
         if (const auto why = reader.refusal()) {
-            co_await refuse(*why, reader);
-            co_return false;
+            co_return co_await refuse(*why);
         }
         if (reader.body_done()) {
-            break;
+            co_return true;
         }
         auto ec = reader.take_expectation() ? co_await say_continue() : error_code{};
         if (!ec) {
             ec = co_await fill(body_buffer);
         }
         if (ec == asio::error::timed_out) {
-            co_await refuse(status::request_timeout, reader);
+            co_return co_await refuse(status::request_timeout);
         }
         if (ec) {
             co_return false;
         }
     }
-    co_return true;
 }
 
 awaitable<error_code> session::fill(std::size_t most) {
     const auto [ec, n] = co_await transport_->read_some(in_.prepare(most));
     in_.commit(n);
     progress(n);
-    const bool late = ec == asio::error::operation_aborted && !abandoned_;
-    if (late) {
+    if (ec == asio::error::operation_aborted && !abandoned_) {
         ++service_.counts.timed_out;
+        co_return asio::error::timed_out;
     }
-    co_return late ? asio::error::timed_out : ec;
+    co_return ec;
 }
 
 awaitable<error_code> session::say_continue() {
@@ -290,51 +363,79 @@ awaitable<error_code> session::send(std::span<const asio::const_buffer> pieces, 
     co_return ec;
 }
 
-void session::stamp(response& res, const deferred& after) const {
-    res.set("X-Request-Id", after.request_id());
-    if (res.find(field::date) == res.end()) {
-        res.set(field::date, date_now());
+session::answer session::compose(response&& res, const request* req, deferred& after, bool stays) {
+    if (!stays || (stopping() && !more_has_arrived())) {
+        stays = false;
+        res.keep_alive(false);
     }
-}
-
-awaitable<bool> session::respond(response& res, const request* req, deferred& after) {
-    enter(phase::writing);
-    stamp(res, after);
+    stays = stays && res.keep_alive();
+    stamp lines(res, after);
     const auto tasks = after.size();
-    auto out = postlude::detail::compose(&res, after, std::allocator<char>{});
     const auto status = after.refused() ? 503U : res.result_int();
-    auto ec = out.error;
-    asio::const_buffer one;
-    std::span<const asio::const_buffer> pieces;
-    struct {
-        asio::const_buffer& one;
-        std::span<const asio::const_buffer>& pieces;
-        void operator()(asio::const_buffer b) const {
-            one = b;
-            pieces = {&one, 1};
-        }
-        void operator()(std::span<const asio::const_buffer> b) const { pieces = b; }
-    } const note{one, pieces};
-    while (!ec && out.next(ec, note)) {
-        auto n = transport_->write_now(pieces, ec);
-        if (n == 0 && !ec) {
-            ec = co_await send(pieces, n);
-        }
-        progress(n);
-        out.wrote(n);
-    }
-    ec = out.end(ec);
-    if (out.pending) {
-        out.pending->release(transport_->get_executor());
-    }
+    answer a{postlude::detail::compose(std::move(res), after, std::allocator<char>{}, lines.text()),
+             stays, status, tasks};
     if (service_.options.access_log) {
-        log_access(req, status, out.sent, tasks, after.request_id());
+        a.id = after.request_id();
+        if (req) {
+            a.method = req->method_string();
+            a.path = path(*req);
+        }
     }
-    co_return !ec && res.keep_alive();
+    return a;
 }
 
-awaitable<bool> session::handle_whole(const route_match& match, request_reader& reader,
-                                      request& req, deferred& after) {
+bool session::write_now(answer& a, error_code& ec) {
+    bool waits = false;
+    ec = a.out.error;
+    while (!ec && !waits && a.out.next(ec, [&](const auto& buffers) {
+        const auto n = transport_->write_now(as_span(buffers), ec);
+        progress_ += n;
+        a.out.wrote(n);
+        waits = n == 0 && !ec;
+    })) {
+    }
+    return !waits;
+}
+
+awaitable<bool> session::write(answer a) {
+    enter(phase::writing);
+    error_code ec;
+    while (!write_now(a, ec)) {
+        std::array<asio::const_buffer, 64> pieces;
+        std::size_t count = 0;
+        a.out.next(ec, [&](const auto& buffers) {
+            const auto span = as_span(buffers);
+            count = span.size();
+            std::ranges::copy(span, pieces.begin());
+        });
+        std::size_t n = 0;
+        ec = co_await send({pieces.data(), count}, n);
+        a.out.wrote(n);
+        a.out.error = ec;
+    }
+    co_return end(a, ec);
+}
+
+bool session::end(answer& a, error_code ec) {
+    ec = a.out.end(ec);
+    if (a.out.pending) {
+        a.out.pending->release(transport_->get_executor());
+    }
+    if (const auto& log = service_.options.access_log) {
+        write_access_line(*log, {.client = client_of(transport_->socket()),
+                                 .method = a.method,
+                                 .path = a.path,
+                                 .status = a.status,
+                                 .sent = a.out.sent,
+                                 .took = clock::now() - begun_,
+                                 .tasks = a.tasks,
+                                 .id = a.id});
+    }
+    return !ec && a.stays;
+}
+
+awaitable<bool> session::serve_whole(exchange_parts& parts) {
+    auto& [reader, req, after, match] = parts;
     enter(phase::handling);
     handled_ = &req;
     list_ = &after;
@@ -359,39 +460,26 @@ awaitable<bool> session::handle_whole(const route_match& match, request_reader& 
     handled_ = nullptr;
     on_stop_ = nullptr;
     if (state.taken_over()) {
-        phase_ = phase::taken_over;
         co_return false;
     }
-    bool stays = reader.body_done() && reader.keep_alive();
+    const bool stays = reader.body_done() && reader.keep_alive();
     if (state.begun()) {
-        if (failed) {
-            state.fail(failed);
-        }
-        stays = !failed && co_await state.end() && stays;
-        if (service_.options.access_log) {
-            log_access(&req, state.status(), state.sent(), state.tasks(), after.request_id());
-        }
-        co_return stays;
+        co_return co_await state.end(failed) && stays;
+    }
+    if (failed && (reader.refusal() || failed == asio::error::timed_out)) {
+        co_return co_await refuse(reader.refusal().value_or(status::request_timeout));
     }
     if (failed) {
-        if (reader.refusal() || failed == asio::error::timed_out) {
-            co_await refuse(reader.refusal().value_or(status::request_timeout), reader);
-            co_return false;
-        }
         state.finish(res);
     }
-    if (!stays || service_.stopping.load(std::memory_order_relaxed)) {
-        res.keep_alive(false);
-    }
-    co_return co_await respond(res, &req, after) && stays;
+    co_return co_await write(compose(std::move(res), &req, after, stays));
 }
 
-awaitable<void> session::refuse(status why, const request_reader&) {
+awaitable<bool> session::refuse(status why) {
     ++service_.counts.malformed;
     deferred after(service_.work, request_info{.keep_alive = false});
     auto res = text(why, std::string(obsolete_reason(why)) + "\n");
-    res.keep_alive(false);
-    co_await respond(res, nullptr, after);
+    co_return co_await write(compose(std::move(res), nullptr, after, false));
 }
 
 awaitable<void> session::linger() {
@@ -402,17 +490,6 @@ awaitable<void> session::linger() {
         const auto [ec, n] = co_await transport_->read_some(in_.prepare(idle_buffer));
         failed = ec;
     }
-}
-
-void session::log_access(const request* req, unsigned status, std::size_t sent, std::size_t tasks,
-                         std::string_view id) const {
-    write_access_line(*service_.options.access_log, {.client = client_of(transport_->socket()),
-                                                     .of = req,
-                                                     .status = status,
-                                                     .sent = sent,
-                                                     .took = clock::now() - begun_,
-                                                     .tasks = tasks,
-                                                     .id = id});
 }
 
 }  // namespace postlude::http::detail

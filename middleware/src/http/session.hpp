@@ -4,6 +4,7 @@
 
 #include "http/exchange_state.hpp"
 #include "http/request_reader.hpp"
+#include "http/route_table.hpp"
 #include "http/service.hpp"
 #include "http/transports.hpp"
 
@@ -14,6 +15,7 @@
 #include <array>
 #include <atomic>
 #include <chrono>
+#include <exception>
 #include <functional>
 #include <memory>
 #include <span>
@@ -25,7 +27,11 @@ namespace postlude::http::detail {
 ///
 /// Its time-outs cost no timers: it notes when it began what it does now, and whoever calls
 /// `session_registry::expire_overdue` once in a while sees which of them take too long.
+///
+/// What needs no waiting, the most usual request, is served within the callback of its read; all
+/// else, and the rest of what was begun there, in a coroutine. A silent connection has neither.
 class session : public std::enable_shared_from_this<session>,
+                public read_client,
                 public boost::intrusive::list_base_hook<> {
 public:
     session(service& shared, std::shared_ptr<transport> on);
@@ -72,28 +78,59 @@ private:
     /// Starts the phase's time anew with each 64 KiB.
     void progress(std::size_t n) noexcept;
 
-    boost::asio::awaitable<void> serve();
-    /// Whether the connection stays. Answers nothing if it ends before a request is there whole.
-    boost::asio::awaitable<bool> serve_request();
+    /// A response on its way, with what is to be said of it afterwards.
+    struct answer {
+        postlude::detail::outgoing<std::allocator<char>> out;
+        bool stays;  ///< the connection, if all is written
+        unsigned status = 0;
+        std::size_t tasks = 0;
+        std::string method{}, path{}, id{};  ///< for the access log, if there is one
+    };
+    /// A request whose header was read.
+    struct exchange_parts {
+        request_reader reader;
+        request req;
+        deferred after;
+        route_match match;
+    };
+    enum class outcome : std::uint8_t { stays, ends, later };
+
+    void wait();
+    void on_read(boost::system::error_code ec, std::size_t n) override;
+    /// Serves what has arrived, until a coroutine has to go on.
+    void go_on();
+    outcome serve_now();
+    exchange_parts begin(request_reader&& reader);
+    /// Runs the coroutine, which says whether the connection stays, and then goes on.
+    void spawn(boost::asio::awaitable<bool> work);
+
+    boost::asio::awaitable<bool> handshake();
+    boost::asio::awaitable<bool> serve(request_reader reader);
+    boost::asio::awaitable<bool> serve(exchange_parts parts);
+    boost::asio::awaitable<bool> serve_whole(exchange_parts& parts);
     boost::asio::awaitable<bool> read_head(request_reader& reader);
     boost::asio::awaitable<bool> read_body(request_reader& reader, std::string& body);
-    /// Reads more into `in_`. False, after an answer where one is due, when there is no more.
+    /// Reads more into `in_`.
     boost::asio::awaitable<boost::system::error_code> fill(std::size_t most);
     boost::asio::awaitable<boost::system::error_code> say_continue();
-
-    boost::asio::awaitable<bool> handle_whole(const route_match& match, request_reader& reader,
-                                              request& req, deferred& after);
-    boost::asio::awaitable<bool> respond(response& res, const request* req, deferred& after);
     boost::asio::awaitable<boost::system::error_code> send(
         std::span<const boost::asio::const_buffer> pieces, std::size_t& sent);
+
+    /// @param req null for what was no request.
+    answer compose(response&& res, const request* req, deferred& after, bool stays);
+    /// Writes what can be without waiting. True when all was, or on an error.
+    bool write_now(answer& a, boost::system::error_code& ec);
+    boost::asio::awaitable<bool> write(answer a);
+    /// Lets the deferred work go. Whether the connection stays.
+    bool end(answer& a, boost::system::error_code ec);
     /// Answers what is no request, or no whole one; the connection ends with it.
-    boost::asio::awaitable<void> refuse(status why, const request_reader& reader);
+    boost::asio::awaitable<bool> refuse(status why);
     /// Ends the connection so that the client can read the last response: closing while it still
     /// sends would reset it.
     boost::asio::awaitable<void> linger();
-    void stamp(response& res, const deferred& after) const;
-    void log_access(const request* req, unsigned status, std::size_t sent, std::size_t tasks,
-                    std::string_view id) const;
+    void leave();
+    void cut(const std::exception_ptr& error) const;
+    bool stopping() const noexcept { return service_.stopping.load(std::memory_order_relaxed); }
 
     service& service_;
     std::shared_ptr<transport> transport_;

@@ -77,6 +77,12 @@ public:
         co_return io_result{ec, n};
     }
 
+    void read_later(asio::mutable_buffer into, std::shared_ptr<read_client> client) override {
+        stream_.async_read_some(into, [client = std::move(client)](error_code ec, std::size_t n) {
+            client->on_read(ec, n);
+        });
+    }
+
     std::size_t write_now(const_buffers, error_code&) override { return 0; }
 
     /// Asio's stream encrypts one buffer at a time: small ones are put together, since each would

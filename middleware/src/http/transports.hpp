@@ -17,7 +17,8 @@ namespace postlude::http::detail {
 inline constexpr auto as_result = boost::asio::as_tuple(boost::asio::use_awaitable);
 
 /// TCP or a Unix-domain socket, as it is.
-std::shared_ptr<transport> make_plain_transport(stream_socket socket);
+/// @param one_thread runs the event loop.
+std::shared_ptr<transport> make_plain_transport(stream_socket socket, bool one_thread);
 
 /// The certificate of a server, which can be replaced while it runs. From any thread.
 class tls_identity {

@@ -72,11 +72,16 @@ private:
     detail::route_match find(request& req) const;
     boost::asio::awaitable<response> handle(const detail::route_match& match, request& req,
                                             deferred& after, exchange* whole) const;
+    /// Whether nothing that is asked for is a coroutine, so that `handle_now` does.
+    bool immediate(const detail::route_match& match) const noexcept;
+    response handle_now(const detail::route_match& match, request& req, deferred& after) const;
+    response fail(const request& req, const deferred& after) const;
     /// What all finishes make of a response that replaces the chain's own.
     void finish(const request& req, response& res) const noexcept;
 
     std::unique_ptr<detail::route_table> table_;
     std::vector<middleware> chain_;
+    bool suspends_ = false;  ///< there are coroutines in the chain
 };
 
 }  // namespace postlude::http

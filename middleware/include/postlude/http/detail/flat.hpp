@@ -67,15 +67,17 @@ void append_body(writable_response<Body, Fields>& response, std::uint64_t size,
 
 /// Appends the header as `framing` wants it, and makes room for as many bytes of a body.
 /// @param fields_size from `facts_of`.
+/// @param extra further lines, each with its end; for `basic_fields` only.
 template <class Body, class Fields, class Allocator>
 void append_header(beast_http::response<Body, Fields>& response, const framing& framing,
-                   std::size_t fields_size, std::size_t body_size, text<Allocator>& out) {
+                   std::size_t fields_size, std::size_t body_size, text<Allocator>& out,
+                   std::string_view extra = {}) {
     if constexpr (is_basic_fields<Fields>) {
         const std::string_view reason = response.reason();
         std::array<char, framing::max_additions> buffer;
         const auto additions = framing.additions(buffer);
         out.reserve(status_line_size + reason.size() + fields_size + additions.size() + 2 +
-                    body_size);
+                    extra.size() + body_size);
         append_status_line(out, response.version(), response.result_int(), reason);
         for (const auto& field : response.base()) {
             const std::string_view value = field.value();
@@ -88,6 +90,7 @@ void append_header(beast_http::response<Body, Fields>& response, const framing& 
             out.append("\r\n");
         }
         out.append(additions);
+        out.append(extra);
         out.append("\r\n");
     } else {
         apply(framing, response);

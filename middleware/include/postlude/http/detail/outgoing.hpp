@@ -73,8 +73,10 @@ private:
 };
 
 /// Begins the response. False when it is refused, and `out` is the 503.
+/// @param extra lines of the header, X-Request-Id among them, or nothing.
 template <class Allocator>
-bool begin(outgoing<Allocator>& out, const response_facts& facts, deferred& after) {
+bool begin(outgoing<Allocator>& out, const response_facts& facts, deferred& after,
+           std::string_view extra = {}) {
     if (facts.interim()) {
         return true;
     }
@@ -83,13 +85,16 @@ bool begin(outgoing<Allocator>& out, const response_facts& facts, deferred& afte
         return true;
     }
     auto response = refusal(after, facts.keep_alive());
+    if (!extra.empty()) {
+        response.erase("X-Request-Id");
+    }
     std::size_t fields_size;
     const auto refused = facts_of(response, fields_size);
     out.pending.emplace(after, refused.status);
     out.error = {};
     out.flat.reset();
     const framing framing(refused, after.request());
-    append_header(response, framing, fields_size, response.body().size(), out.flat);
+    append_header(response, framing, fields_size, response.body().size(), out.flat, extra);
     if (framing.body) {
         out.flat.append(response.body());
     }
@@ -97,26 +102,27 @@ bool begin(outgoing<Allocator>& out, const response_facts& facts, deferred& afte
 }
 
 /// @param response a reference to it, or it itself, to be held until it is written.
+/// @param extra as for `begin`.
 template <class Response, class Body, class Fields, class Allocator>
 outgoing<Allocator> compose_message(beast_http::response<Body, Fields>& response, deferred& after,
-                                    const Allocator& allocator) {
+                                    const Allocator& allocator, std::string_view extra = {}) {
     outgoing<Allocator> out(allocator);
     std::size_t fields_size;
     const auto facts = facts_of(response, fields_size);
-    if (!begin(out, facts, after)) {
+    if (!begin(out, facts, after, extra)) {
         return out;
     }
     const framing framing(facts, after.request());
     out.close = framing.end == framing::ending::close;
     const bool chunked = framing.end == framing::ending::chunked;
     if (!framing.body) {
-        append_header(response, framing, fields_size, 0, out.flat);
+        append_header(response, framing, fields_size, 0, out.flat, extra);
     } else if (!chunked && facts.size && *facts.size <= flat_body_limit) {
         const auto size = static_cast<std::size_t>(*facts.size);
-        append_header(response, framing, fields_size, size, out.flat);
+        append_header(response, framing, fields_size, size, out.flat, extra);
         append_body<Body, Fields>(response, size, out.flat, out.error);
     } else {
-        append_header(response, framing, fields_size, 0, out.flat);
+        append_header(response, framing, fields_size, 0, out.flat, extra);
         out.rest = std::allocate_shared<message_body<Response, Body, Fields>>(
             allocator, static_cast<Response&&>(response), chunked, framing.length);
     }
@@ -129,8 +135,9 @@ auto compose(beast_http::response<Body, Fields>* response, deferred& after, cons
 }
 
 template <class Body, class Fields, class Allocator>
-auto compose(beast_http::response<Body, Fields>&& response, deferred& after, const Allocator& a) {
-    return compose_message<beast_http::response<Body, Fields>>(response, after, a);
+auto compose(beast_http::response<Body, Fields>&& response, deferred& after, const Allocator& a,
+             std::string_view extra = {}) {
+    return compose_message<beast_http::response<Body, Fields>>(response, after, a, extra);
 }
 
 template <class Allocator>

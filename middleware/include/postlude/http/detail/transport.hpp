@@ -10,6 +10,7 @@
 #include <boost/asio/strand.hpp>
 #include <boost/system/error_code.hpp>
 
+#include <memory>
 #include <span>
 #include <utility>
 
@@ -23,6 +24,15 @@ using stream_socket =
 struct io_result {
     boost::system::error_code ec;
     std::size_t n = 0;
+};
+
+/// Who is told that bytes have been read, without a coroutine that waits for it.
+class read_client {
+public:
+    virtual void on_read(boost::system::error_code ec, std::size_t n) = 0;
+
+protected:
+    ~read_client() = default;
 };
 
 /// What a connection's bytes go through. On its strand; one read and one write at a time.
@@ -39,6 +49,9 @@ public:
     /// The handshake, where there is one.
     virtual boost::asio::awaitable<io_result> start() = 0;
     virtual boost::asio::awaitable<io_result> read_some(boost::asio::mutable_buffer into) = 0;
+    /// The same, as a callback that keeps the client alive.
+    virtual void read_later(boost::asio::mutable_buffer into,
+                            std::shared_ptr<read_client> client) = 0;
     /// Writes what it can without waiting; 0 bytes and no error where it has to wait, or cannot
     /// tell.
     virtual std::size_t write_now(std::span<const boost::asio::const_buffer> pieces,
