@@ -15,11 +15,12 @@ declare -A about=(
     [tidy]='clang-tidy'
     [install]='a project that finds Postlude installed'
     [examples]='examples'
+    [browser]='the sign-up page in Chromium'
     [bench]='benchmarks start'
     [asan]='AddressSanitizer and UndefinedBehaviorSanitizer, every test'
     [tsan]='ThreadSanitizer, every test'
 )
-all=(format model plain headers install examples bench tidy asan tsan)
+all=(format model plain headers install examples browser bench tidy asan tsan)
 
 parts=("$@")
 ((${#parts[@]} > 0)) || parts=("${all[@]}")
@@ -131,6 +132,11 @@ part_examples() {
     tests/examples/embed.sh build/release || return
     ((passed += 1))
     examples/run.sh --check || return
+    ((passed += 1))
+}
+
+part_browser() {
+    build release && tests/browser/run.sh || return
     ((passed += 1))
 }
 
