@@ -16,11 +16,12 @@ declare -A about=(
     [install]='a project that finds Postlude installed'
     [examples]='examples'
     [browser]='the sign-up page in Chromium'
+    [proxy]='HAProxy in front of a server, 100,000 requests'
     [bench]='benchmarks start'
     [asan]='AddressSanitizer and UndefinedBehaviorSanitizer, every test'
     [tsan]='ThreadSanitizer, every test'
 )
-all=(format model plain headers install examples browser bench tidy asan tsan)
+all=(format model plain headers install examples browser proxy bench tidy asan tsan)
 
 parts=("$@")
 ((${#parts[@]} > 0)) || parts=("${all[@]}")
@@ -137,6 +138,11 @@ part_examples() {
 
 part_browser() {
     build release && tests/browser/run.sh || return
+    ((passed += 1))
+}
+
+part_proxy() {
+    build release && tests/proxy/run.sh build/release || return
     ((passed += 1))
 }
 

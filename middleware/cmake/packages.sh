@@ -15,7 +15,7 @@ examples=("${build[@]}" "$(boost -context)" "$(boost -coroutine)"
     'libcurl4-openssl-dev|libcurl4-gnutls-dev' libssl-dev curl openssl python3 python3-aiosmtpd)
 bench=("${build[@]}")
 tests=("${examples[@]}" "${bench[@]}" catch2 spin gcc libc6-dev clang-format-19 clang-tidy-19
-    chromium chromium-driver python3-selenium)
+    chromium chromium-driver python3-selenium haproxy)
 
 die() {
     printf '%s\n' "$*" >&2
