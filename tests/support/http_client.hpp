@@ -3,6 +3,7 @@
 #define POSTLUDE_TESTS_SUPPORT_HTTP_CLIENT_HPP
 
 #include "support/eventually.hpp"
+#include "support/socket_queue.hpp"
 
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/http/parser.hpp>
@@ -10,6 +11,7 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -19,6 +21,7 @@
 #include <string>
 #include <string_view>
 #include <system_error>
+#include <thread>
 #include <utility>
 
 namespace test {
@@ -38,6 +41,8 @@ public:
         const timeval limit{.tv_sec = patience.count(), .tv_usec = 0};
         ::setsockopt(fd_, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
         ::setsockopt(fd_, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
+        const int at_once = 1;
+        ::setsockopt(fd_, IPPROTO_TCP, TCP_NODELAY, &at_once, sizeof at_once);
         sockaddr_in address{};
         address.sin_family = AF_INET;
         address.sin_port = htons(port);
@@ -65,6 +70,26 @@ public:
                 return false;
             }
             bytes.remove_prefix(static_cast<std::size_t>(n));
+        }
+        return true;
+    }
+
+    /// Sends, then waits until the other end has read everything, so that what is sent next comes
+    /// to it in a read of its own. False when the connection does not take it any more.
+    bool send_apart(std::string_view bytes, const socket_queue& queue) {
+        sockaddr_in mine{};
+        sockaddr_in other{};
+        socklen_t size = sizeof mine;
+        if (!send(bytes) || ::getsockname(fd_, reinterpret_cast<sockaddr*>(&mine), &size) != 0 ||
+            ::getpeername(fd_, reinterpret_cast<sockaddr*>(&other), &size) != 0) {
+            return false;
+        }
+        const auto deadline = std::chrono::steady_clock::now() + patience;
+        while (queue.unread(other, mine) != 0) {
+            if (std::chrono::steady_clock::now() > deadline) {
+                throw std::runtime_error("the other end does not read");
+            }
+            std::this_thread::yield();
         }
         return true;
     }
@@ -128,6 +153,30 @@ public:
             buffer_.consume(some);
             n -= some;
         }
+    }
+
+    /// The bytes that come, up to the first of these, with them; what comes later is kept.
+    std::string read_raw(std::string_view until) {
+        for (;;) {
+            const auto all = buffer_.cdata();
+            const std::string_view text(static_cast<const char*>(all.data()), all.size());
+            if (const auto at = text.find(until); at != text.npos) {
+                std::string found(text.substr(0, at + until.size()));
+                buffer_.consume(found.size());
+                return found;
+            }
+            if (!fill()) {
+                throw std::runtime_error("the connection ended");
+            }
+        }
+    }
+
+    /// All bytes that come until the end of the connection.
+    std::string read_to_end() {
+        while (fill()) {
+        }
+        const auto all = buffer_.cdata();
+        return {static_cast<const char*>(all.data()), all.size()};
     }
 
     /// Waits for the end of the connection; false when more bytes come first.
