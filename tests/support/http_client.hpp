@@ -12,6 +12,7 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -66,6 +67,9 @@ public:
     bool send(std::string_view bytes) {
         while (!bytes.empty()) {
             const auto n = ::send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+            if (n < 0 && errno == EINTR) {
+                continue;
+            }
             if (n <= 0) {
                 return false;
             }
@@ -179,6 +183,12 @@ public:
         return {static_cast<const char*>(all.data()), all.size()};
     }
 
+    /// Whether something has come, or the connection has ended, within that time.
+    bool readable(std::chrono::milliseconds within) const {
+        pollfd asked{.fd = fd_, .events = POLLIN, .revents = 0};
+        return buffer_.size() != 0 || ::poll(&asked, 1, static_cast<int>(within.count())) > 0;
+    }
+
     /// Waits for the end of the connection; false when more bytes come first.
     bool ended() { return buffer_.size() == 0 && !fill(); }
 
@@ -195,7 +205,10 @@ private:
     /// False at the end of the connection, a reset included.
     bool fill() {
         const auto space = buffer_.prepare(64 * 1024);
-        const auto n = ::recv(fd_, space.data(), space.size(), 0);
+        auto n = ::recv(fd_, space.data(), space.size(), 0);
+        while (n < 0 && errno == EINTR) {
+            n = ::recv(fd_, space.data(), space.size(), 0);
+        }
         if (n < 0 && errno != ECONNRESET && errno != EPIPE) {
             throw std::system_error(errno, std::generic_category(), "recv");
         }
