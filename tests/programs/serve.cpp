@@ -38,6 +38,9 @@ int main(int argc, char** argv) {
     std::atomic<std::size_t> handled{0};
     http::server_options options{.port = 0, .threads = 2, .drain = drain};
     options.dispatcher.pool.threads = 2;
+    if (const auto sockets = http::inherited_sockets(); !sockets.empty()) {
+        options.inherited_socket = sockets.front();
+    }
     http::server server(options);
     server.get("/work", [&](const http::request&, postlude::deferred& after) {
         ++handled;

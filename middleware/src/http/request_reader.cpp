@@ -23,7 +23,12 @@ void request_reader::read_head(boost::beast::flat_buffer& in) {
         // RFC 9112, section 2.2: empty lines before a request line are passed over.
         while (view(in).starts_with("\r\n")) {
             in.consume(2);
+            skipped_ += 2;
         }
+    }
+    if (skipped_ > header_limit_) {
+        refusal_ = status::bad_request;
+        return;
     }
     const auto bytes = view(in);
     if (bytes == "\r") {

@@ -55,6 +55,7 @@ private:
 
     std::uint32_t header_limit_;
     std::uint64_t body_limit_;
+    std::uint32_t skipped_ = 0;  ///< bytes of empty lines before the header
     head_scanner scanner_;
     head_facts facts_;
     chunk_reader chunks_;

@@ -50,17 +50,8 @@ session::session(service& shared, std::shared_ptr<transport> on)
 
 session::~session() { service_.sessions.remove(*this); }
 
-void session::start() {
-    // Not in the constructor: others may ask for a reference at once.
-    service_.sessions.add(*this);
-    if (service_.identity) {
-        spawn(handshake());
-    } else {
-        asio::post(transport_->get_executor(), [self = shared_from_this()] { self->wait(); });
-    }
-}
-
-void session::spawn(awaitable<bool> work) {
+template <class Work>
+void session::spawn(Work work) {
     asio::co_spawn(transport_->get_executor(), std::move(work),
                    asio::bind_cancellation_slot(
                        cancel_.slot(),
@@ -73,6 +64,16 @@ void session::spawn(awaitable<bool> work) {
                                self->leave();
                            }
                        }));
+}
+
+void session::start() {
+    // Not in the constructor: others may ask for a reference at once.
+    service_.sessions.add(*this);
+    if (service_.identity) {
+        spawn([this] { return handshake(); });
+    } else {
+        asio::post(transport_->get_executor(), [self = shared_from_this()] { self->wait(); });
+    }
 }
 
 void session::leave() {
@@ -134,7 +135,11 @@ session::clock::time_point session::silent_since() const noexcept {
 }
 
 void session::expire() {
+    if (expiring_.exchange(true)) {
+        return;  // it has been told
+    }
     asio::post(transport_->get_executor(), [self = shared_from_this()] {
+        self->expiring_ = false;
         // It may have gone on since, or be about to read what has just arrived.
         const bool idle = self->now() == phase::idle;
         if (self->overdue(clock::now()) && !(idle && self->more_has_arrived())) {
@@ -214,12 +219,13 @@ session::outcome session::serve_now() {
     request_reader reader(service_.options.header_limit, service_.options.body_limit);
     reader.read_head(in_);
     if (!reader.head_done() || reader.has_body()) {
-        spawn(serve(std::move(reader)));
+        spawn(
+            [this, r = std::make_unique<request_reader>(std::move(reader))] { return serve(*r); });
         return outcome::later;
     }
     auto parts = begin(std::move(reader));
     if (!service_.routes.immediate(parts.match)) {
-        spawn(serve(std::move(parts)));
+        spawn([this, p = std::make_unique<exchange_parts>(std::move(parts))] { return serve(*p); });
         return outcome::later;
     }
     handled_ = &parts.req;
@@ -231,7 +237,7 @@ session::outcome session::serve_now() {
     auto a = compose(std::move(res), &parts.req, parts.after, parts.reader.keep_alive());
     error_code ec;
     if (!write_now(a, ec)) {
-        spawn(write(std::move(a)));
+        spawn([this, a = std::make_unique<answer>(std::move(a))] { return write(*a); });
         return outcome::later;
     }
     return end(a, ec) ? outcome::stays : outcome::ends;
@@ -256,15 +262,16 @@ awaitable<bool> session::handshake() {
     co_return !ec;
 }
 
-awaitable<bool> session::serve(request_reader reader) {
+awaitable<bool> session::serve(request_reader& reader) {
     enter(phase::reading_head);
     if (!co_await read_head(reader)) {
         co_return false;
     }
-    co_return co_await serve(begin(std::move(reader)));
+    auto parts = begin(std::move(reader));
+    co_return co_await serve(parts);
 }
 
-awaitable<bool> session::serve(exchange_parts parts) {
+awaitable<bool> session::serve(exchange_parts& parts) {
     auto& [reader, req, after, match] = parts;
     if (match.whole_exchange()) {
         co_return co_await serve_whole(parts);
@@ -283,7 +290,8 @@ awaitable<bool> session::serve(exchange_parts parts) {
     list_ = &after;
     auto res = co_await service_.routes.handle(match, req, after, nullptr);
     handled_ = nullptr;
-    co_return co_await write(compose(std::move(res), &req, after, stays));
+    auto a = compose(std::move(res), &req, after, stays);
+    co_return co_await write(a);
 }
 
 awaitable<bool> session::read_head(request_reader& reader) {
@@ -397,7 +405,7 @@ bool session::write_now(answer& a, error_code& ec) {
     return !waits;
 }
 
-awaitable<bool> session::write(answer a) {
+awaitable<bool> session::write(answer& a) {
     enter(phase::writing);
     error_code ec;
     while (!write_now(a, ec)) {
@@ -472,14 +480,16 @@ awaitable<bool> session::serve_whole(exchange_parts& parts) {
     if (failed) {
         state.finish(res);
     }
-    co_return co_await write(compose(std::move(res), &req, after, stays));
+    auto a = compose(std::move(res), &req, after, stays);
+    co_return co_await write(a);
 }
 
 awaitable<bool> session::refuse(status why) {
     ++service_.counts.malformed;
     deferred after(service_.work, request_info{.keep_alive = false});
     auto res = text(why, std::string(obsolete_reason(why)) + "\n");
-    co_return co_await write(compose(std::move(res), nullptr, after, false));
+    auto a = compose(std::move(res), nullptr, after, false);
+    co_return co_await write(a);
 }
 
 awaitable<void> session::linger() {

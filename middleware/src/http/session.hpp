@@ -101,12 +101,13 @@ private:
     void go_on();
     outcome serve_now();
     exchange_parts begin(request_reader&& reader);
-    /// Runs the coroutine, which says whether the connection stays, and then goes on.
-    void spawn(boost::asio::awaitable<bool> work);
+    /// Runs the coroutine that `work` makes, which says whether the connection stays; then goes on.
+    template <class Work>
+    void spawn(Work work);
 
     boost::asio::awaitable<bool> handshake();
-    boost::asio::awaitable<bool> serve(request_reader reader);
-    boost::asio::awaitable<bool> serve(exchange_parts parts);
+    boost::asio::awaitable<bool> serve(request_reader& reader);
+    boost::asio::awaitable<bool> serve(exchange_parts& parts);
     boost::asio::awaitable<bool> serve_whole(exchange_parts& parts);
     boost::asio::awaitable<bool> read_head(request_reader& reader);
     boost::asio::awaitable<bool> read_body(request_reader& reader, std::string& body);
@@ -120,7 +121,7 @@ private:
     answer compose(response&& res, const request* req, deferred& after, bool stays);
     /// Writes what can be without waiting. True when all was, or on an error.
     bool write_now(answer& a, boost::system::error_code& ec);
-    boost::asio::awaitable<bool> write(answer a);
+    boost::asio::awaitable<bool> write(answer& a);
     /// Lets the deferred work go. Whether the connection stays.
     bool end(answer& a, boost::system::error_code ec);
     /// Answers what is no request, or no whole one; the connection ends with it.
@@ -144,6 +145,7 @@ private:
     const deferred* list_ = nullptr;    ///< the same
     std::atomic<phase> phase_{phase::reading_head};
     std::atomic<bool> evicted_{false};
+    std::atomic<bool> expiring_{false};
     bool abandoned_ = false;
 };
 
