@@ -108,3 +108,33 @@ kill -TERM "$server"
 wait_until 40 has_ended "$server" || fail "example_hello did not end after SIGTERM"
 wait "$server" || fail "example_hello ended with $? after SIGTERM"
 echo "ok: example_hello"
+
+"$(find_program "$build" example_service)" 0 >"$work/service" 2>&1 &
+server=$!
+wait_until 20 grep -q '^listening on port' "$work/service" ||
+    fail "example_service does not listen: $(cat "$work/service")"
+port=$(sed -n 's/^listening on port //p' "$work/service")
+# ask STATUS BODY PATH [CURL_OPTION]...: what it answers to somebody who may ask.
+ask() {
+    local wanted=$1 body=$2 path=$3
+    shift 3
+    curl -sS --noproxy '*' --max-time 60 -H 'Authorization: Bearer secret' -w '%{http_code}' \
+        "$@" "http://127.0.0.1:$port$path" >"$work/answer" || fail "example_service: no answer"
+    [[ $(cat "$work/answer") == "$body$wanted" ]] ||
+        fail "example_service answered $path: $(cat "$work/answer")"
+}
+ask 401 $'Who are you?\n' /users/7 -H 'Authorization: none'
+ask 200 $'well\n' /health -H 'Authorization: none'
+ask 200 $'user a b\n' /users/a%20b
+ask 204 '' /users/8 -X DELETE
+ask 200 $'file x/y\n' /files/x/y
+head -c 3000000 /dev/zero >"$work/large"
+ask 200 $'There were 3000000 bytes.\n' /count --data-binary "@$work/large"
+ask 426 $'This is for WebSocket.\n' /echo
+wait_until 20 grep -qx 'counted 3000000' "$work/service" || fail "example_service: no task ran"
+grep -Eq '^.*127.0.0.1 "DELETE /users/8" 204 [0-9]+ [0-9.]+ ms 1 tasks [0-9a-f]{32}$' \
+    "$work/service" || fail "example_service: no line in the access log: $(cat "$work/service")"
+kill -TERM "$server"
+wait_until 40 has_ended "$server" || fail "example_service did not end after SIGTERM"
+wait "$server" || fail "example_service ended with $? after SIGTERM"
+echo "ok: example_service"

@@ -79,7 +79,10 @@ private:
                 }
             }
         } catch (const std::system_error& e) {
-            broken_ += e.code() == std::errc::connection_refused ? 0 : 1;
+            // Reset: it came between the last look at the system's backlog and the socket's end.
+            const bool nobody_listens = e.code() == std::errc::connection_refused ||
+                                        e.code() == std::errc::connection_reset;
+            broken_ += nobody_listens ? 0 : 1;
         } catch (const std::exception&) {
             ++broken_;  // a response that was cut
         }

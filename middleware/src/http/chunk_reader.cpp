@@ -47,12 +47,9 @@ bool skip_quoted(std::string_view& s) noexcept {
 
 /// chunk-ext of RFC 9112, section 7.1.1.
 bool are_extensions(std::string_view s) noexcept {
-    for (;;) {
+    while (!s.empty()) {
         skip_blanks(s);
-        if (s.empty()) {
-            return true;
-        }
-        if (s.front() != ';') {
+        if (!s.starts_with(';')) {
             return false;
         }
         s.remove_prefix(1);
@@ -72,6 +69,7 @@ bool are_extensions(std::string_view s) noexcept {
         }
         s = rest;
     }
+    return true;
 }
 
 bool is_field(std::string_view line) noexcept { return skip_token(line) && line.starts_with(':'); }

@@ -22,6 +22,8 @@ public:
     /// Moves data from the front of `in` to `to`, as much as there is and fits. Returns its size.
     std::size_t read(boost::beast::flat_buffer& in, boost::asio::mutable_buffer to);
 
+    /// Bytes of data that the current chunk has announced and that have not come.
+    std::uint64_t announced() const noexcept { return left_; }
     bool done() const noexcept { return now_ == state::done; }
     bool bad() const noexcept { return now_ == state::bad; }
     /// All that is not data takes too much: `bad`, too.

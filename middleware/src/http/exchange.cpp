@@ -213,7 +213,7 @@ void exchange_state::log_access() const {
                                  .method = request_->method_string(),
                                  .path = path(*request_),
                                  .status = status_,
-                                 .sent = sent_,
+                                 .sent = taken_over_ ? std::nullopt : std::optional(sent_),
                                  .took = session_clock::now() - session_->begun_,
                                  .tasks = tasks_,
                                  .id = after_->request_id()});
@@ -234,6 +234,8 @@ any_stream exchange_state::take_over() {
         throw system_error(errc::bad_option, "exchange::take_over: the response has begun already");
     }
     taken_over_ = true;
+    status_ = 101;
+    tasks_ = after_->size();
     session_->enter(session::phase::taken_over);
     any_stream stream(session_->transport_);
     stream.unread_ = std::move(session_->in_);

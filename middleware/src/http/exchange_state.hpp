@@ -40,6 +40,8 @@ public:
     /// thrown, its breaking off. Whether the connection stays.
     boost::asio::awaitable<bool> end(boost::system::error_code thrown);
 
+    void log_access() const;
+
     bool begun() const noexcept { return begun_; }
     bool taken_over() const noexcept { return taken_over_; }
 
@@ -55,7 +57,6 @@ private:
     boost::asio::awaitable<void> send_pieces(std::array<std::string_view, 4> bytes);
 
     void fail(boost::system::error_code why) noexcept;
-    void log_access() const;
 
     session* session_;
     request_reader* reader_;

@@ -93,7 +93,7 @@ std::size_t request_reader::read_body(boost::beast::flat_buffer& in,
         in.consume(n);
     }
     body_size_ += n;
-    if (body_size_ > body_limit_) {
+    if (body_size_ > body_limit_ || chunks_.announced() > body_limit_ - body_size_) {
         refusal_ = status::payload_too_large;
     }
     return n;

@@ -25,7 +25,20 @@ std::vector<std::string_view> split(std::string_view path) {
     }
 }
 
-bool is_dots(std::string_view segment) noexcept { return segment == "." || segment == ".."; }
+/// A segment `.` or `..`, also behind a slash that was percent-encoded.
+bool has_dots(std::string_view segment) noexcept {
+    for (;;) {
+        const auto end = segment.find('/');
+        const auto part = segment.substr(0, end);
+        if (part == "." || part == "..") {
+            return true;
+        }
+        if (end == segment.npos) {
+            return false;
+        }
+        segment.remove_prefix(end + 1);
+    }
+}
 
 [[noreturn]] void bad_pattern(std::string_view pattern, const char* why) {
     throw boost::system::system_error(errc::bad_option,
@@ -84,7 +97,12 @@ response no_content(const std::string& allow) {
     return answer;
 }
 
-response bad_path() { return text(status::bad_request, "This is no path of this server.\n"); }
+/// Whoever sends that is no client to go on with.
+response bad_path() {
+    auto answer = text(status::bad_request, "This is no path of this server.\n");
+    answer.keep_alive(false);
+    return answer;
+}
 
 }  // namespace
 
@@ -99,7 +117,7 @@ void route_table::add(verb method, std::string_view pattern, endpoint handler) {
     for (std::size_t i = 0; i < segments.size(); ++i) {
         bool rest = false;
         const auto name = name_of(pattern, segments[i], rest);
-        if (is_dots(segments[i])) {
+        if (has_dots(segments[i])) {
             bad_pattern(pattern, "has a segment '.' or '..', which no request can have");
         }
         if (rest && i + 1 != segments.size()) {
@@ -186,7 +204,7 @@ route_match route_table::find(verb method, std::string_view path, route_params& 
         segments decoded;
         for (const auto segment : split(path)) {
             auto text = percent_decoded(segment);
-            if (!text || is_dots(*text)) {
+            if (!text || has_dots(*text)) {
                 return {.refusal = bad_path()};
             }
             decoded.push_back(*std::move(text));

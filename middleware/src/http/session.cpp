@@ -468,6 +468,7 @@ awaitable<bool> session::serve_whole(exchange_parts& parts) {
     handled_ = nullptr;
     on_stop_ = nullptr;
     if (state.taken_over()) {
+        state.log_access();
         co_return false;
     }
     const bool stays = reader.body_done() && reader.keep_alive();
