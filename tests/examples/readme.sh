@@ -114,17 +114,18 @@ server=$!
 wait_until 20 grep -q '^listening on port' "$work/service" ||
     fail "example_service does not listen: $(cat "$work/service")"
 port=$(sed -n 's/^listening on port //p' "$work/service")
-# ask STATUS BODY PATH [CURL_OPTION]...: what it answers to somebody who may ask.
+# ask STATUS BODY PATH [CURL_OPTION]...
+who='Bearer secret'
 ask() {
     local wanted=$1 body=$2 path=$3
     shift 3
-    curl -sS --noproxy '*' --max-time 60 -H 'Authorization: Bearer secret' -w '%{http_code}' \
+    curl -sS --noproxy '*' --max-time 60 -H "Authorization: $who" -w '%{http_code}' \
         "$@" "http://127.0.0.1:$port$path" >"$work/answer" || fail "example_service: no answer"
     [[ $(cat "$work/answer") == "$body$wanted" ]] ||
         fail "example_service answered $path: $(cat "$work/answer")"
 }
-ask 401 $'Who are you?\n' /users/7 -H 'Authorization: none'
-ask 200 $'well\n' /health -H 'Authorization: none'
+who=nobody ask 401 $'Who are you?\n' /users/7
+who=nobody ask 200 $'well\n' /health
 ask 200 $'user a b\n' /users/a%20b
 ask 204 '' /users/8 -X DELETE
 ask 200 $'file x/y\n' /files/x/y

@@ -74,6 +74,7 @@ awaitable<std::string_view> exchange_state::read() {
         }
     }
     s.enter(before);
+    late_ = ec == asio::error::timed_out;
     check(ec, "exchange::read");
     co_return std::string_view(piece_.get(), n);
 }

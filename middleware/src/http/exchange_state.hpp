@@ -44,6 +44,8 @@ public:
 
     bool begun() const noexcept { return begun_; }
     bool taken_over() const noexcept { return taken_over_; }
+    /// The client was too slow to send its body.
+    bool late() const noexcept { return late_; }
 
     request_reader& reader() const noexcept { return *reader_; }
     request& get_request() const noexcept { return *request_; }
@@ -66,6 +68,7 @@ private:
     std::optional<pending_response> pending_;
     bool begun_ = false;
     bool taken_over_ = false;
+    bool late_ = false;
     bool body_ = true;
     bool chunked_ = false;
     bool close_ = false;

@@ -455,7 +455,7 @@ awaitable<bool> session::serve_whole(exchange_parts& parts) {
         res = co_await service_.routes.handle(match, req, after, &whole);
     } catch (const boost::system::system_error& e) {
         failed = e.code();
-        if (!reader.refusal() && failed != asio::error::timed_out && failed != errc::full) {
+        if (!reader.refusal() && !state.late() && !after.refused()) {
             res = handler_failed(req, after, e.what());
         }
     } catch (const std::exception& e) {
@@ -475,7 +475,7 @@ awaitable<bool> session::serve_whole(exchange_parts& parts) {
     if (state.begun()) {
         co_return co_await state.end(failed) && stays;
     }
-    if (failed && (reader.refusal() || failed == asio::error::timed_out)) {
+    if (failed && (reader.refusal() || state.late())) {
         co_return co_await refuse(reader.refusal().value_or(status::request_timeout));
     }
     if (failed) {
