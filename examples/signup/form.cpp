@@ -1,7 +1,7 @@
 // Copyright 2026 The Postlude authors. Distributed under the Boost Software License, Version 1.0.
 #include "form.hpp"
 
-#include "smtp.hpp"
+#include <postlude/mail/message.hpp>
 
 #include <boost/json.hpp>
 
@@ -41,7 +41,7 @@ std::variant<form, form_error> parse_form(std::string_view body) {
     if (read.name.size() > 200 || std::ranges::any_of(read.name, control_character)) {
         return form_error{"name", "Please enter a name of one line and at most 200 characters."};
     }
-    if (!valid_address(read.email)) {
+    if (!postlude::mail::valid_address(read.email)) {
         return form_error{"email", "Please enter an e-mail address such as ada@example.org."};
     }
     return read;

@@ -2,10 +2,10 @@
 // Signs people up. The welcome mail takes its time: one button sends it after the response, the
 // other before it. `examples/run.sh` starts this together with a mail server.
 #include "form.hpp"
-#include "smtp.hpp"
 
 #include <postlude/core/request_id.hpp>
 #include <postlude/http/server.hpp>
+#include <postlude/mail/mailer.hpp>
 
 #include <boost/asio/error.hpp>
 #include <boost/system/system_error.hpp>
@@ -19,6 +19,7 @@
 #include <unordered_map>
 
 namespace http = postlude::http;
+namespace mail = postlude::mail;
 using http::request;
 using http::response;
 using http::status;
@@ -47,12 +48,12 @@ private:
     std::unordered_map<std::string, account> accounts_;
 };
 
-mail welcome(const account& account) {
+mail::message welcome(const account& account) {
     return {.from = {"Postlude demo", "welcome@signup.example"},
-            .to = {account.name, account.email},
+            .to = {{account.name, account.email}},
             .subject = "Welcome, " + account.name + "!",
             .text = "Hello " + account.name + ",\n\nyour account is ready.\n\nThe Postlude demo\n",
-            .id = account.id};
+            .message_id = account.id + "@signup.example"};
 }
 
 response created(const account& account) {
@@ -89,12 +90,13 @@ response delivered(const std::filesystem::path& mails, std::string_view id) {
 
 struct settings {
     unsigned short port = 8080;
-    smtp_options smtp;
+    mail::mailer_options smtp{.security = mail::security::none};
     std::filesystem::path mails = "mails";
     std::filesystem::path page = "examples/signup/page.html";
 };
 
 void serve(const settings& options) {
+    mail::mailer mailer(options.smtp);  // outlives the server, whose tasks use it
     // Several threads, so that one sign-up that waits for its mail holds up nobody else.
     http::server server({.port = options.port, .threads = 4});
     account_list accounts;
@@ -118,8 +120,8 @@ void serve(const settings& options) {
         }
         const auto account = accounts.create(std::get<form>(parsed));
         after.run(
-            [smtp = options.smtp, account](postlude::task_context& task) {
-                send_mail(smtp, welcome(account), task.stop_token());
+            [&mailer, account](postlude::task_context& task) {
+                mailer.send(welcome(account), task.stop_token());
             },
             {.name = "welcome mail"});
         return created(account);
@@ -132,7 +134,7 @@ void serve(const settings& options) {
             return refused(*error);
         }
         const auto account = accounts.create(std::get<form>(parsed));
-        send_mail(options.smtp, welcome(account));
+        mailer.send(welcome(account));
         return created(account);
     });
 

@@ -31,7 +31,7 @@ class Mailbox:
         mail = email.message_from_bytes(envelope.content, policy=email.policy.default)
         kept = {name: str(mail[name] or "") for name in HEADERS}
         kept["Recipients"] = envelope.rcpt_tos
-        kept["Text"] = mail.get_content().replace("\r\n", "\n")
+        kept["Text"] = mail.get_body(("plain",)).get_content().replace("\r\n", "\n")
         name = re.match(r"<([\w.-]+)@", kept["Message-ID"])
         if not name:
             return "550 no Message-ID"

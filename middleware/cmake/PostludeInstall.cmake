@@ -14,6 +14,14 @@ install(TARGETS ${targets}
     FILE_SET HEADERS DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 install(EXPORT postlude-targets NAMESPACE postlude:: DESTINATION ${package_dir})
 
+if(TARGET postlude_mail)
+    install(TARGETS postlude_mail
+        EXPORT postlude-mail-targets
+        ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR}
+        FILE_SET HEADERS DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
+    install(EXPORT postlude-mail-targets NAMESPACE postlude:: DESTINATION ${package_dir})
+endif()
+
 configure_package_config_file(
     ${CMAKE_CURRENT_SOURCE_DIR}/cmake/postlude-config.cmake.in
     ${CMAKE_CURRENT_BINARY_DIR}/postlude-config.cmake

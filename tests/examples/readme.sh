@@ -59,11 +59,11 @@ echo "ok: README.md, $blocks blocks of code, each compiled under examples/"
 
 [[ $# -gt 0 ]] || exit 0
 
-# expect PROGRAM: runs it and compares its output, but for the log, with standard input.
+# expect PROGRAM [ARGUMENT]...: runs it and compares its output, but for the log, with standard input.
 expect() {
     local program
     program=$(find_program "$build" "$1")
-    timeout 60 "$program" >"$work/all" || fail "$1 ended with $?"
+    timeout 60 "$program" "${@:2}" >"$work/all" || fail "$1 ended with $?"
     grep -v '^\[' "$work/all" >"$work/out" || true
     diff "$work/out" - >&2 || fail "$1 printed something else (<) than it should (>)"
     echo "ok: $1"
@@ -87,6 +87,16 @@ no response: failed
 reserved: handled
 18 registered, 10 completed, 1 failed, 7 discarded
 END
+
+# The mails go to the tests' mail server.
+/usr/bin/python3 "$root/tests/mail/smtp_server.py" --directory "$work" >"$work/smtp" &
+smtp=$!
+trap 'kill -KILL "$smtp" 2>/dev/null || true; rm -rf "$work"' EXIT
+wait_until 60 grep -q '^port ' "$work/smtp" || fail "the mail server did not start"
+expect example_mail "$(sed -n 's/^port //p' "$work/smtp")" <<'END'
+3 mails sent, 0 not
+END
+kill -KILL "$smtp"
 
 # The server of the first block listens on a fixed port, which somebody may hold for a moment.
 port_is_free() {

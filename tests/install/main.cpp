@@ -1,6 +1,7 @@
 // Copyright 2026 The Postlude authors. Distributed under the Boost Software License, Version 1.0.
 #include <postlude/dispatch/deferred.hpp>
 #include <postlude/http/respond.hpp>
+#include <postlude/mail/mailer.hpp>
 
 #include <boost/beast/_experimental/test/stream.hpp>
 #include <boost/beast/http.hpp>
@@ -32,6 +33,13 @@ int main() {
     const auto report = dispatcher.pool().drain(std::chrono::seconds(20));
     if (!report.clean() || !seen.ends_with("installed")) {
         std::fprintf(stderr, "the task saw this of its response: %s\n", seen.c_str());
+        return 1;
+    }
+    boost::system::error_code ec;
+    postlude::mail::mailer({.port = 1, .security = postlude::mail::security::none})
+        .send({.from = {"", "no address"}}, ec);
+    if (!postlude::mail::is_permanent(ec)) {
+        std::puts("the mailer took a bad address");
         return 1;
     }
     std::puts("the task ran after its response");
