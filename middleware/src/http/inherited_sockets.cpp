@@ -14,6 +14,9 @@ namespace {
 
 constexpr int first_descriptor = 3;
 
+// The environment is not thread-safe, and the header says so of this.
+// NOLINTBEGIN(concurrency-mt-unsafe)
+
 /// The number that a variable holds, or -1.
 int number_in(const char* variable) noexcept {
     const char* const text = std::getenv(variable);
@@ -42,5 +45,6 @@ std::vector<int> inherited_sockets() {
     }
     return sockets;
 }
+// NOLINTEND(concurrency-mt-unsafe)
 
 }  // namespace postlude::http

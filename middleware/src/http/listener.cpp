@@ -112,7 +112,8 @@ void listener::listen_at(const std::string& address, unsigned short port) {
                                "', which is no IP address, nor 'unix:' and a path");
     }
     const tcp::endpoint endpoint(ip, port);
-    if ((ec = bind(endpoint))) {
+    ec = bind(endpoint);
+    if (ec) {
         refuse(endpoint, ec);
     }
     note_port();

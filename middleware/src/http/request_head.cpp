@@ -21,7 +21,7 @@ constexpr bool is_control(char c) noexcept {
 }
 
 /// tchar of RFC 9110, section 5.6.2.
-constexpr bool is_token(char c) noexcept {
+constexpr bool is_tchar(char c) noexcept {
     return is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
            std::string_view("!#$%&'*+-.^_`|~").find(c) != std::string_view::npos;
 }
@@ -73,7 +73,7 @@ std::size_t head_scanner::scan(std::string_view bytes) noexcept {
             const bool folded = seen_ == line_ && (c == ' ' || c == '\t');
             // What cannot begin a request is not waited for to end.
             bad_ =
-                folded || (seen_ == 0 && !is_token(c)) || (seen_ != 0 && bytes[seen_ - 1] == '\r');
+                folded || (seen_ == 0 && !is_tchar(c)) || (seen_ != 0 && bytes[seen_ - 1] == '\r');
         } else if (c == '\n') {
             bad_ = !good_end(bytes, seen_);
             if (!bad_ && seen_ == line_ + 1) {
@@ -95,7 +95,7 @@ std::optional<status> check_request_line(std::string_view line) noexcept {
     const auto first = line.find(' ');
     const auto second = first == line.npos ? first : line.find(' ', first + 1);
     if (second == line.npos || first == 0 || second == first + 1 ||
-        !std::ranges::all_of(line.substr(0, first), is_token)) {
+        !std::ranges::all_of(line.substr(0, first), is_tchar)) {
         return status::bad_request;
     }
     const auto version = line.substr(second + 1);

@@ -235,6 +235,7 @@ route_match route_table::find(verb method, std::string_view path, route_params& 
 
 std::string route_table::allowed_anywhere() const {
     std::vector<route_entry> entries;
+    entries.reserve(all_methods_.size());
     for (const auto method : all_methods_) {
         entries.push_back({method, {}, {}, {}});
     }

@@ -30,9 +30,9 @@ namespace postlude::http::detail {
 ///
 /// What needs no waiting, the most usual request, is served within the callback of its read; all
 /// else, and the rest of what was begun there, in a coroutine. A silent connection has neither.
-class session : public std::enable_shared_from_this<session>,
-                public read_client,
-                public boost::intrusive::list_base_hook<> {
+class session final : public std::enable_shared_from_this<session>,
+                      public read_client,
+                      public boost::intrusive::list_base_hook<> {
 public:
     session(service& shared, std::shared_ptr<transport> on);
     ~session();

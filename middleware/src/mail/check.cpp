@@ -144,7 +144,7 @@ void check_message_id(const std::string& id) {
 
 bool valid_address(std::string_view address) noexcept {
     const auto at = address.find('@');
-    if (at == address.npos || at > 64 || address.size() > 254) {
+    if (at > 64 || address.size() > 254) {  // also where there is no '@'
         return false;
     }
     const auto good_atom = [](std::string_view part) {

@@ -38,7 +38,7 @@ void append(string_list& list, const std::string& text) {
     if (!longer) {
         throw std::bad_alloc();
     }
-    (void)list.release();
+    [[maybe_unused]] auto* const held = list.release();
     list.reset(longer);
 }
 

@@ -12,7 +12,7 @@ namespace postlude::mail {
 
 namespace {
 
-const mailer_options& checked(const mailer_options& options) {
+mailer_options checked(mailer_options options) {
     detail::check(options);
     return options;
 }
@@ -22,7 +22,7 @@ const mailer_options& checked(const mailer_options& options) {
 class mailer::state {
 public:
     state(mailer_options given, boost::asio::any_io_executor executor)
-        : options(checked(given)), executor(std::move(executor)), blocking(options) {
+        : options(checked(std::move(given))), executor(std::move(executor)), blocking(options) {
         if (this->executor) {
             async = std::make_shared<detail::async_sender>(options, this->executor);
         }
@@ -51,7 +51,7 @@ mailer::~mailer() = default;
 report mailer::send(const message& message, boost::system::error_code& ec, std::stop_token stop) {
     detail::outcome end;
     try {
-        end = state_->blocking.send(detail::prepare(message), stop);
+        end = state_->blocking.send(detail::prepare(message), std::move(stop));
     } catch (detail::outcome& refused) {
         end = std::move(refused);
     }

@@ -100,7 +100,7 @@ void add_file(const mime& parts, const attachment& file) {
     string_list header;
     append(header, "Content-Disposition: attachment" + parameter("filename", file.filename));
     require(curl_mime_headers(part, header.get(), 1));
-    (void)header.release();
+    [[maybe_unused]] auto* const owned = header.release();
 }
 
 mime parts_of(CURL* handle, const message& message) {
@@ -118,7 +118,7 @@ mime parts_of(CURL* handle, const message& message) {
         add_texts(both, message);
         auto* part = add_part(parts);
         require(curl_mime_subparts(part, both.get()));
-        (void)both.release();
+        [[maybe_unused]] auto* const owned = both.release();
         require(curl_mime_type(part, "multipart/alternative"));
     }
     for (const auto& file : message.attachments) {

@@ -8,8 +8,8 @@ namespace postlude::mail::detail {
 
 namespace {
 
-constexpr std::size_t line_limit = 4'096;
-constexpr std::size_t text_limit = 1'024;
+constexpr std::size_t reply_limit = 4'096;
+constexpr std::size_t reply_text_limit = 1'024;
 
 bool digit(char c) noexcept { return c >= '0' && c <= '9'; }
 
@@ -24,11 +24,11 @@ bool reply::add(std::string_view line) {
     const auto words = line.substr(std::min<std::size_t>(line.size(), 4));
     if (text_.empty()) {
         text_ = std::string(line.substr(0, 3)) + " ";
-    } else if (text_.size() < text_limit) {
+    } else if (text_.size() < reply_text_limit) {
         text_ += " / ";
     }
     code_ = (line[0] - '0') * 100 + (line[1] - '0') * 10 + (line[2] - '0');
-    const auto room = text_limit - std::min(text_.size(), text_limit);
+    const auto room = reply_text_limit - std::min(text_.size(), reply_text_limit);
     for (const char c : words.substr(0, room)) {
         text_ += (c >= 0 && c < ' ') || c == 127 ? '?' : c;
     }
@@ -61,7 +61,7 @@ void transaction::received(std::string_view bytes) {
     while (!end_) {
         const auto line_end = input_.find('\n');
         if (line_end == input_.npos) {
-            if (input_.size() > line_limit) {
+            if (input_.size() > reply_limit) {
                 broken(errc::bad_reply, "the server sends lines without an end");
             }
             return;
