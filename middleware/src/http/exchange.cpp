@@ -79,7 +79,7 @@ awaitable<std::string_view> exchange_state::read() {
     co_return std::string_view(piece_.get(), n);
 }
 
-awaitable<void> exchange_state::begin(response head) {
+awaitable<void> exchange_state::begin() {
     if (begun_ || taken_over_) {
         throw system_error(errc::bad_option, "exchange::begin: the response has begun already");
     }
@@ -266,10 +266,13 @@ awaitable<void> exchange::respond(response whole) {
         whole.find(field::transfer_encoding) == whole.end()) {
         whole.content_length(whole.body().size());
     }
-    return state_->begin(std::move(whole));
+    return begin(std::move(whole));
 }
 
-awaitable<void> exchange::begin(response head) { return state_->begin(std::move(head)); }
+awaitable<void> exchange::begin(response head) {
+    state_->head = std::move(head);
+    return state_->begin();
+}
 
 awaitable<void> exchange::write(std::string_view piece) { return state_->write(piece); }
 

@@ -31,7 +31,10 @@ public:
     static exchange_state& of(exchange& e) noexcept { return *e.state_; }
 
     boost::asio::awaitable<std::string_view> read();
-    boost::asio::awaitable<void> begin(response head);
+    /// Takes the header from here: GCC 12 misplaces the frame of a member coroutine that has it as
+    /// a parameter.
+    response head;
+    boost::asio::awaitable<void> begin();
     boost::asio::awaitable<void> write(std::string_view piece);
     any_stream take_over();
     void on_stop(std::function<void()> f);
