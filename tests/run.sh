@@ -17,11 +17,12 @@ declare -A about=(
     [examples]='examples'
     [browser]='the sign-up page in Chromium'
     [proxy]='HAProxy in front of a server, 100,000 requests'
+    [restart]='restarts on an inherited socket under load'
     [bench]='benchmarks start'
     [asan]='AddressSanitizer and UndefinedBehaviorSanitizer, every test'
     [tsan]='ThreadSanitizer, every test'
 )
-all=(format model plain headers install examples browser proxy bench tidy asan tsan)
+all=(format model plain headers install examples browser proxy restart bench tidy asan tsan)
 
 parts=("$@")
 ((${#parts[@]} > 0)) || parts=("${all[@]}")
@@ -143,6 +144,11 @@ part_browser() {
 
 part_proxy() {
     build release && tests/proxy/run.sh build/release || return
+    ((passed += 1))
+}
+
+part_restart() {
+    build release && tests/restart/run.py build/release/tests/program_serve || return
     ((passed += 1))
 }
 
