@@ -7,7 +7,7 @@ using postlude::errc;
 
 TEST_CASE("each error has a sentence of its own and keeps its number") {
     const errc all[] = {errc::full,       errc::stopped,      errc::moved_from, errc::unknown_queue,
-                        errc::bad_option, errc::task_stopped, errc::no_thread};
+                        errc::bad_option, errc::task_stopped, errc::no_thread,  errc::bad_header};
     int number = 0;
     for (const auto e : all) {
         const boost::system::error_code ec = e;

@@ -20,6 +20,7 @@ public:
         case errc::bad_option: return "an option is out of its range";
         case errc::task_stopped: return "the task stopped when it was asked to";
         case errc::no_thread: return "the system refused a thread";
+        case errc::bad_header: return "a field of the response holds a line end or a NUL";
         }
         return "unknown error";
     }

@@ -228,6 +228,12 @@ pending_response::pending_response(deferred& after, unsigned status) noexcept
     record_->refs.fetch_add(1, std::memory_order_relaxed);
 }
 
+void pending_response::handler_failed() noexcept {
+    if (record_) {
+        record_->list.handled = false;
+    }
+}
+
 void pending_response::end(boost::system::error_code ec) noexcept {
     auto* record = std::exchange(record_, nullptr);
     if (!record) {

@@ -31,12 +31,6 @@ using postlude::detail::framing;
 
 constexpr std::size_t piece_size = 64 * 1024;
 
-void check(const error_code& ec, const char* what) {
-    if (ec) {
-        throw system_error(ec, what);
-    }
-}
-
 /// The error that stands for what the reader found.
 error_code error_of(status refusal) {
     switch (refusal) {
@@ -48,15 +42,35 @@ error_code error_of(status refusal) {
 
 }  // namespace
 
+void exchange_state::blame(reason why, error_code ec, const char* what) {
+    reason_ = why;
+    thrown_ = ec;
+    throw system_error(ec, what);
+}
+
+bool exchange_state::blames_handler(error_code thrown) const {
+    if (reason_ == reason::handler || thrown != thrown_) {
+        return true;
+    }
+    if (reason_ == reason::client) {
+        session_->service_.log().debug("the client of {} has gone: {} (request {})",
+                                       path(*request_), thrown.message(), after_->request_id());
+    }
+    return false;
+}
+
 awaitable<std::string_view> exchange_state::read() {
     auto& s = *session_;
-    const auto before = s.now();
     if (!piece_) {
         piece_ = std::make_unique<char[]>(piece_size);
     }
+    // The time and the bytes of all calls count together: a piece is no progress by itself.
+    const auto before = s.now();
+    s.enter(session::phase::reading_body);
+    s.since_ = s.since_.load(std::memory_order_relaxed) - read_time_;
+    s.progress_ = read_progress_;
     std::size_t n = 0;
     error_code ec;
-    s.enter(session::phase::reading_body);
     while (n == 0 && !reader_->body_done() && !ec) {
         n = reader_->read_body(s.in_, asio::buffer(piece_.get(), piece_size));
         if (const auto why = reader_->refusal()) {
@@ -73,29 +87,36 @@ awaitable<std::string_view> exchange_state::read() {
             }
         }
     }
+    read_time_ = session_clock::now() - s.since_.load(std::memory_order_relaxed);
+    read_progress_ = s.progress_;
     s.enter(before);
-    late_ = ec == asio::error::timed_out;
-    check(ec, "exchange::read");
+    if (ec) {
+        blame(ec == asio::error::timed_out ? reason::late : reason::client, ec, "exchange::read");
+    }
     co_return std::string_view(piece_.get(), n);
 }
 
 awaitable<void> exchange_state::begin() {
-    if (begun_ || taken_over_) {
+    if (answered()) {
         throw system_error(errc::bad_option, "exchange::begin: the response has begun already");
     }
     if (finish) {
         finish(head);
     }
     auto& s = *session_;
+    const bool refused = after_->refused();
+    if (postlude::detail::has_forged_field(head)) {
+        throw system_error(errc::bad_header, "exchange::begin");
+    }
     if (!reader_->body_done() || !reader_->keep_alive() ||
-        s.service_.stopping.load(std::memory_order_relaxed)) {
+        (s.stopping() && !s.more_has_arrived())) {
         head.keep_alive(false);
     }
-    const bool refused = after_->refused();
-    const std::string first = std::move(head.body());
+    std::string first = std::move(head.body());
     head.body().clear();
     if (refused) {
         head = postlude::detail::refusal(*after_, head.keep_alive());
+        first = head.body();
     }
     const stamp lines(head, *after_);
     std::size_t fields_size = 0;
@@ -104,6 +125,9 @@ awaitable<void> exchange_state::begin() {
         facts.size = std::nullopt;  // it is still to come
     }
     const framing f(facts, after_->request());
+    if (f.length && f.body && first.size() > *f.length) {
+        throw system_error(beast_http::error::bad_content_length, "exchange::begin");
+    }
     status_ = facts.status;
     tasks_ = after_->size();
     chunked_ = f.end == framing::ending::chunked;
@@ -114,15 +138,18 @@ awaitable<void> exchange_state::begin() {
     pending_.emplace(*after_, facts.status);
     postlude::detail::text<std::allocator<char>> out{std::allocator<char>{}};
     postlude::detail::append_header(head, f, fields_size, 0, out, lines.text());
-    co_await send(out.view(), refused ? std::string_view(head.body()) : first);
+    co_await send(out.view(), first);
     if (refused) {
-        throw system_error(errc::full, "exchange::begin: the list was refused work");
+        blame(reason::whole, errc::full, "exchange::begin: the list was refused work");
     }
 }
 
 awaitable<void> exchange_state::write(std::string_view piece) {
     if (!begun_ || !pending_) {
         throw system_error(errc::bad_option, "exchange::write: there is no response under way");
+    }
+    if (!body_) {
+        blame(reason::whole, asio::error::eof, "exchange::write: the response has no body");
     }
     return send({}, piece);
 }
@@ -178,26 +205,29 @@ awaitable<void> exchange_state::send_pieces(std::array<std::string_view, 4> byte
     s.enter(before);
     if (ec) {
         fail(ec);
-        throw system_error(ec, "exchange: the response could not be written");
+        blame(reason::client, ec, "exchange: the response could not be written");
     }
 }
 
-awaitable<bool> exchange_state::end(error_code thrown) {
-    if (pending_ && !thrown && body_ && left_.value_or(0) != 0) {
+awaitable<bool> exchange_state::end(bool handler_failed) {
+    if (pending_ && !handler_failed && body_ && left_.value_or(0) != 0) {
         session_->service_.log().error(
             "the handler of {} wrote {} bytes less than its Content-Length says (request {})",
             path(*request_), *left_, after_->request_id());
-        thrown = beast_http::error::bad_content_length;
+        handler_failed = true;
     }
-    if (pending_ && !thrown && body_ && chunked_) {
+    if (pending_ && handler_failed) {
+        pending_->handler_failed();
+        fail(beast_http::error::partial_message);
+    } else if (pending_ && broken()) {
+        fail(thrown_);  // its body could not be read to the end
+    }
+    if (pending_ && body_ && chunked_) {
         try {
             co_await send_pieces({"0\r\n\r\n", {}, {}, {}});
-        } catch (const system_error& e) {
-            thrown = e.code();
+        } catch (const system_error&) {
+            // `send_pieces` has seen to the list.
         }
-    }
-    if (thrown) {
-        fail(thrown);
     }
     const bool whole = pending_.has_value();
     if (whole) {
@@ -210,7 +240,7 @@ awaitable<bool> exchange_state::end(error_code thrown) {
 
 void exchange_state::log_access() const {
     if (const auto& log = session_->service_.options.access_log) {
-        write_access_line(*log, {.client = client_of(session_->transport_->socket()),
+        write_access_line(*log, {.client = session_->client_,
                                  .method = request_->method_string(),
                                  .path = path(*request_),
                                  .status = status_,
@@ -231,9 +261,15 @@ void exchange_state::fail(error_code why) noexcept {
 }
 
 any_stream exchange_state::take_over() {
-    if (begun_ || taken_over_) {
+    if (answered()) {
         throw system_error(errc::bad_option, "exchange::take_over: the response has begun already");
     }
+    if (!reader_->body_done()) {
+        throw system_error(errc::bad_option,
+                           "exchange::take_over: the request has a body, which was not read");
+    }
+    error_code ignored;
+    session_->transport_->socket().set_option(asio::socket_base::keep_alive(true), ignored);
     taken_over_ = true;
     status_ = 101;
     tasks_ = after_->size();

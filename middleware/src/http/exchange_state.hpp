@@ -2,6 +2,7 @@
 #ifndef POSTLUDE_SRC_HTTP_EXCHANGE_STATE_HPP
 #define POSTLUDE_SRC_HTTP_EXCHANGE_STATE_HPP
 
+#include "http/service.hpp"
 #include "postlude/http/detail/outgoing.hpp"
 #include "postlude/http/exchange.hpp"
 
@@ -39,16 +40,24 @@ public:
     any_stream take_over();
     void on_stop(std::function<void()> f);
 
-    /// After the handler, if the response has begun: its last bytes, or, if the handler has
-    /// thrown, its breaking off. Whether the connection stays.
-    boost::asio::awaitable<bool> end(boost::system::error_code thrown);
+    /// Whether an error that the handler let through is its own, rather than what `read`, `begin`
+    /// or `write` have thrown because of the client, or because there is nothing more to be done.
+    bool blames_handler(boost::system::error_code thrown) const;
+
+    /// After the handler, if the response has begun: its last bytes, or, if the handler has failed,
+    /// its breaking off. Whether the connection stays.
+    boost::asio::awaitable<bool> end(bool handler_failed);
 
     void log_access() const;
 
     bool begun() const noexcept { return begun_; }
     bool taken_over() const noexcept { return taken_over_; }
+    bool answered() const noexcept { return begun_ || taken_over_; }
     /// The client was too slow to send its body.
-    bool late() const noexcept { return late_; }
+    bool late() const noexcept { return reason_ == reason::late; }
+    /// Something was wrong with the client's side.
+    bool broken() const noexcept { return late() || reason_ == reason::client; }
+    unsigned status() const noexcept { return status_; }
 
     request_reader& reader() const noexcept { return *reader_; }
     request& get_request() const noexcept { return *request_; }
@@ -57,6 +66,15 @@ public:
     std::function<void(response&)> finish;
 
 private:
+    /// Why `read`, `begin` or `write` has thrown.
+    enum class reason : std::uint8_t {
+        handler,  ///< it has not, or the handler is to blame
+        client,   ///< it has gone, or sent what is malformed
+        late,
+        whole,  ///< the response is whole already
+    };
+    [[noreturn]] void blame(reason why, boost::system::error_code ec, const char* what);
+
     /// Bytes of the header, then a piece of the body, framed.
     boost::asio::awaitable<void> send(std::string_view head, std::string_view body);
     boost::asio::awaitable<void> send_pieces(std::array<std::string_view, 4> bytes);
@@ -71,7 +89,10 @@ private:
     std::optional<pending_response> pending_;
     bool begun_ = false;
     bool taken_over_ = false;
-    bool late_ = false;
+    reason reason_ = reason::handler;
+    boost::system::error_code thrown_;
+    session_clock::duration read_time_{};
+    std::size_t read_progress_ = 0;
     bool body_ = true;
     bool chunked_ = false;
     bool close_ = false;

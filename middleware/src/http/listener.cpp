@@ -1,10 +1,10 @@
 // Copyright 2026 The Postlude authors. Distributed under the Boost Software License, Version 1.0.
 #include "http/listener.hpp"
 
+#include "http/access_log.hpp"
 #include "http/session.hpp"
 
 #include <boost/asio/co_spawn.hpp>
-#include <boost/asio/detached.hpp>
 #include <boost/asio/ip/address.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/local/stream_protocol.hpp>
@@ -16,6 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <array>
 #include <chrono>
 #include <sstream>
 #include <utility>
@@ -128,11 +129,16 @@ void listener::listen_at_path(const std::string& path) {
                                                  "' is too long for a Unix-domain socket");
     }
     auto ec = bind(endpoint);
-    if (ec == asio::error::address_in_use && inode_of(path) != 0) {
+    if (ec == asio::error::address_in_use && inode_of(path) == 0) {
+        throw system_error(ec, "'" + path + "' is a file, and no socket; choose another path");
+    }
+    if (ec == asio::error::address_in_use) {
         // A server that was killed has left it there, if nobody answers.
         asio::io_context io;
         local::socket probe(io);
         error_code answer;
+        probe.open(endpoint.protocol(), answer);
+        probe.non_blocking(true, answer);
         probe.connect(endpoint, answer);
         if (answer == asio::error::connection_refused) {
             ::unlink(path.c_str());
@@ -187,7 +193,14 @@ void listener::note_port() {
     }
 }
 
-void listener::start() { asio::co_spawn(acceptor_.get_executor(), accept(), asio::detached); }
+void listener::start() {
+    asio::co_spawn(acceptor_.get_executor(), accept(), [this](const std::exception_ptr& error) {
+        if (error) {
+            service_.log().critical("out of memory: no more connections are accepted");
+            closed_.store(true, std::memory_order_release);
+        }
+    });
+}
 
 asio::awaitable<void> listener::accept() {
     bool failed_before = false;
@@ -197,6 +210,11 @@ asio::awaitable<void> listener::accept() {
             failed_before = false;
             begin_session(std::move(socket));
         } else if (ec != asio::error::operation_aborted && ec != asio::error::connection_aborted) {
+            const bool no_descriptor = ec == asio::error::no_descriptors ||
+                                       ec == error_code(ENFILE, boost::system::system_category());
+            if (no_descriptor) {
+                service_.counts.evicted += service_.sessions.evict(evicted_at_once());
+            }
             if (!std::exchange(failed_before, true)) {
                 service_.log().error("cannot accept connections: {}; trying again", ec.message());
             }
@@ -225,15 +243,23 @@ void listener::begin_session(stream_socket socket) {
 }
 
 bool listener::admit(stream_socket& socket) {
-    if (service_.sessions.size() < service_.options.connection_limit ||
-        service_.sessions.evict_one()) {
+    const auto limit = service_.options.connection_limit;
+    if (service_.sessions.size() < limit) {
         return true;
     }
-    ++service_.counts.refused;
-    if (const auto now = session_clock::now(); now - refused_at_ > std::chrono::seconds(1)) {
-        refused_at_ = now;
-        service_.log().warn("connections are refused: there are {} already",
-                            service_.options.connection_limit);
+    const auto evicted = service_.sessions.evict(evicted_at_once());
+    service_.counts.evicted += evicted;
+    service_.counts.refused += evicted == 0 ? 1 : 0;
+    if (const auto now = session_clock::now(); now - warned_at_ > std::chrono::seconds(1)) {
+        warned_at_ = now;
+        service_.log().warn("there are {} connections already: {}", limit,
+                            evicted == 0 ? "new ones are refused" : "silent ones are closed");
+    }
+    if (evicted != 0) {
+        return true;
+    }
+    if (const auto& log = service_.options.access_log) {
+        write_access_line(*log, {.client = client_of(socket), .status = 503});
     }
     if (!service_.identity) {
         static constexpr std::string_view busy =
@@ -243,6 +269,9 @@ bool listener::admit(stream_socket& socket) {
         socket.non_blocking(true, ignored);
         socket.write_some(asio::buffer(busy), ignored);
         socket.shutdown(asio::socket_base::shutdown_send, ignored);
+        // What has come of its request, so that the end is no reset, which would drop the answer.
+        std::array<char, 4096> unread;
+        socket.read_some(asio::buffer(unread), ignored);
     }
     return false;
 }
@@ -257,18 +286,26 @@ void listener::close() {
     });
 }
 
+std::size_t listener::evicted_at_once() const noexcept {
+    // To look for them takes a look at all: not again for each that comes.
+    return service_.options.connection_limit / 512 + 1;
+}
+
 void listener::take_backlog() {
-    for (;;) {
+    // No more than the system keeps: clients that come faster must not hold up the stop.
+    for (int i = 0; i < asio::socket_base::max_listen_connections; ++i) {
         error_code ec;
         stream_socket socket(asio::make_strand(io_));
         acceptor_.accept(socket, ec);
-        if (ec == asio::error::connection_aborted) {
-            continue;
-        }
-        if (ec) {
+        if (ec == asio::error::would_block) {
             return;
         }
-        begin_session(std::move(socket));
+        if (!ec) {
+            begin_session(std::move(socket));
+        } else if (ec != asio::error::connection_aborted) {
+            service_.log().error("connections that wait cannot be accepted: {}", ec.message());
+            return;
+        }
     }
 }
 

@@ -52,6 +52,7 @@ private:
     /// Whether there is room, or could be made, for one more.
     bool admit(stream_socket& socket);
     void take_backlog();
+    std::size_t evicted_at_once() const noexcept;
 
     boost::asio::io_context& io_;
     service& service_;
@@ -60,7 +61,7 @@ private:
     unsigned short port_ = 0;
     std::string path_;         ///< of a Unix-domain socket
     unsigned long inode_ = 0;  ///< of the file at it
-    session_clock::time_point refused_at_{};
+    session_clock::time_point warned_at_{};
     bool closing_ = false;
     std::atomic<bool> closed_{false};
 };

@@ -36,7 +36,7 @@ public:
         if (!made) {
             made = co_await end(req, after);
         }
-        if (whole_ && exchange_state::of(*whole_).begun()) {
+        if (whole_ && exchange_state::of(*whole_).answered()) {
             co_return *std::move(made);  // it went out already, finished
         }
         while (i-- > i_) {
@@ -60,7 +60,11 @@ private:
             co_return co_await (*coroutine)(req, after);
         }
         co_await std::get<2>(handler)(*whole_);
-        co_return response(status::internal_server_error, 11);
+        const auto& state = exchange_state::of(*whole_);
+        if (!state.answered()) {
+            co_return handler_failed(req, after, "it returned without a response");
+        }
+        co_return response(static_cast<status>(state.status()), 11);
     }
 
     const std::vector<middleware>* chain_;

@@ -12,6 +12,8 @@
 
 #include <spdlog/spdlog.h>
 
+#include <sys/resource.h>
+
 #include <algorithm>
 #include <condition_variable>
 #include <mutex>
@@ -58,6 +60,23 @@ server_options checked(server_options options) {
     return options;
 }
 
+/// What the system allows a process at first, often 1,024, is less than `connection_limit`.
+void raise_descriptor_limit(const server_options& options, spdlog::logger& log) {
+    constexpr rlim_t for_all_else = 256;
+    const auto wanted = static_cast<rlim_t>(options.connection_limit) + for_all_else;
+    rlimit limit{};
+    if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted) {
+        return;
+    }
+    limit.rlim_cur = std::min(wanted, limit.rlim_max);
+    if (::setrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur < wanted) {
+        log.warn(
+            "this process may open {} files, so that {} connections (connection_limit) do not "
+            "fit; raise its hard limit",
+            limit.rlim_cur, options.connection_limit);
+    }
+}
+
 }  // namespace
 
 /// Shared with the threads that serve, since one that is stuck in a handler outlives the server.
@@ -65,7 +84,9 @@ struct server::state : std::enable_shared_from_this<state> {
     explicit state(server_options options)
         : service(checked(std::move(options))),
           io(static_cast<int>(service.options.threads)),
-          listener(io, service) {}
+          listener(io, service) {
+        raise_descriptor_limit(service.options, service.log());
+    }
 
     void start_threads();
     void wait_for_stop();
@@ -191,6 +212,7 @@ server_counters server::counters() const noexcept {
     return {.connections = state_->service.sessions.size(),
             .accepted = counts.accepted,
             .refused = counts.refused,
+            .evicted = counts.evicted,
             .requests = counts.requests,
             .malformed = counts.malformed,
             .timed_out = counts.timed_out};

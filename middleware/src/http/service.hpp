@@ -32,9 +32,9 @@ public:
     std::vector<std::shared_ptr<session>> all() const;
     /// Has each one whose time is over end what it waits for.
     void expire_overdue() const;
-    /// Closes the one that has been silent between requests for the longest time. False if there
-    /// is none.
-    bool evict_one() const;
+    /// Closes those that have been silent between requests for the longest time. Returns how many
+    /// there were, at most `most`.
+    std::size_t evict(std::size_t most) const;
 
 private:
     struct members;
@@ -63,7 +63,8 @@ struct service {
     std::atomic<bool> stopping{false};
 
     struct {
-        std::atomic<std::uint64_t> accepted{0}, refused{0}, requests{0}, malformed{0}, timed_out{0};
+        std::atomic<std::uint64_t> accepted{0}, refused{0}, evicted{0}, requests{0}, malformed{0},
+            timed_out{0};
     } counts;
 };
 

@@ -13,6 +13,7 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <cstring>
 #include <exception>
 
 namespace postlude::http::detail {
@@ -35,6 +36,8 @@ constexpr std::size_t progress_step = 64 * 1024;
 constexpr std::size_t idle_buffer = 1024;
 constexpr std::size_t head_buffer = 4 * 1024;
 constexpr std::size_t body_buffer = 64 * 1024;
+
+response refusal_of(status why) { return text(why, std::string(obsolete_reason(why)) + "\n"); }
 
 std::span<const asio::const_buffer> as_span(const asio::const_buffer& one) noexcept {
     return {&one, 1};
@@ -69,6 +72,9 @@ void session::spawn(Work work) {
 void session::start() {
     // Not in the constructor: others may ask for a reference at once.
     service_.sessions.add(*this);
+    if (service_.options.access_log) {
+        client_ = client_of(transport_->socket());
+    }
     if (service_.identity) {
         spawn([this] { return handshake(); });
     } else {
@@ -77,7 +83,9 @@ void session::start() {
 }
 
 void session::leave() {
-    if (now() != phase::taken_over && !abandoned_) {
+    if (evicted_) {
+        transport_->close();  // there is no response to be read
+    } else if (now() != phase::taken_over && !abandoned_) {
         asio::co_spawn(transport_->get_executor(), linger(),
                        [self = shared_from_this()](const std::exception_ptr&) {});
     }
@@ -115,6 +123,8 @@ session::clock::duration session::limit(phase now) const noexcept {
     switch (now) {
     case phase::idle:
         return stopping() ? silence_at_stop : clock::duration(options.keep_alive_timeout);
+    case phase::handshaking:
+        return stopping() ? silence_at_stop : clock::duration(options.header_timeout);
     case phase::reading_head: return options.header_timeout;
     case phase::reading_body: return options.body_timeout;
     case phase::writing: return options.write_timeout;
@@ -160,8 +170,13 @@ void session::evict() {
 
 void session::announce_stop() {
     asio::post(transport_->get_executor(), [self = shared_from_this()] {
-        if (self->on_stop_) {
-            std::exchange(self->on_stop_, nullptr)();
+        try {
+            if (self->on_stop_) {
+                std::exchange(self->on_stop_, nullptr)();
+            }
+        } catch (const std::exception& e) {
+            self->service_.log().error("a function given to exchange::on_stop failed: {}",
+                                       e.what());
         }
     });
 }
@@ -203,7 +218,15 @@ void session::on_read(error_code ec, std::size_t n) {
 
 void session::go_on() {
     auto now = outcome::stays;
-    while (now == outcome::stays && in_.size() != 0) {
+    while (now == outcome::stays) {
+        if (!skip_empty_lines()) {
+            spawn([this] { return refuse(status::bad_request); });
+            return;
+        }
+        if (in_.size() == 0) {
+            break;
+        }
+        skipped_ = 0;
         now = serve_now();
     }
     if (now == outcome::stays) {
@@ -211,6 +234,17 @@ void session::go_on() {
     } else if (now == outcome::ends) {
         leave();
     }
+}
+
+bool session::skip_empty_lines() {
+    const auto begins_with_one = [this] {
+        return in_.size() >= 2 && std::memcmp(in_.data().data(), "\r\n", 2) == 0;
+    };
+    while (begins_with_one()) {
+        in_.consume(2);
+        skipped_ += 2;
+    }
+    return skipped_ <= service_.options.header_limit;
 }
 
 session::outcome session::serve_now() {
@@ -255,8 +289,10 @@ session::exchange_parts session::begin(request_reader&& reader) {
 
 awaitable<bool> session::handshake() {
     const auto [ec, n] = co_await transport_->start();
-    if (ec) {
-        ++service_.counts.malformed;
+    if (ec && !abandoned_) {
+        ++(ec == asio::error::operation_aborted ? service_.counts.timed_out
+                                                : service_.counts.malformed);
+        service_.log().debug("a TLS handshake failed: {}", ec.message());
         transport_->close();
     }
     co_return !ec;
@@ -281,7 +317,7 @@ awaitable<bool> session::serve(exchange_parts& parts) {
         reader.check_length();
         if (!match.entry && !reader.refusal() && reader.take_expectation()) {
             stays = false;  // it is not asked to send what nobody wants
-        } else if (!co_await read_body(reader, req.body())) {
+        } else if (!co_await read_body(parts)) {
             co_return false;
         }
     }
@@ -311,7 +347,9 @@ awaitable<bool> session::read_head(request_reader& reader) {
     co_return true;
 }
 
-awaitable<bool> session::read_body(request_reader& reader, std::string& body) {
+awaitable<bool> session::read_body(exchange_parts& parts) {
+    auto& reader = parts.reader;
+    auto& body = parts.req.body();
     enter(phase::reading_body);
     for (;;) {
         const auto size = body.size();
@@ -319,7 +357,7 @@ awaitable<bool> session::read_body(request_reader& reader, std::string& body) {
         const auto n = reader.read_body(in_, asio::buffer(body.data() + size, body.size() - size));
         body.resize(size + n);
         if (const auto why = reader.refusal()) {
-            co_return co_await refuse(*why);
+            co_return co_await refuse(*why, parts);
         }
         if (reader.body_done()) {
             co_return true;
@@ -329,7 +367,7 @@ awaitable<bool> session::read_body(request_reader& reader, std::string& body) {
             ec = co_await fill(body_buffer);
         }
         if (ec == asio::error::timed_out) {
-            co_return co_await refuse(status::request_timeout);
+            co_return co_await refuse(status::request_timeout, parts);
         }
         if (ec) {
             co_return false;
@@ -375,6 +413,15 @@ session::answer session::compose(response&& res, const request* req, deferred& a
     if (!stays || (stopping() && !more_has_arrived())) {
         stays = false;
         res.keep_alive(false);
+    }
+    if (postlude::detail::has_forged_field(res)) {
+        service_.log().error(
+            "the response to {} has a field with a line end or a NUL in it; it is answered with "
+            "500 "
+            "(request {})",
+            req ? path(*req) : "-", after.request_id());
+        res = text(status::internal_server_error, "The server failed.\n");
+        res.keep_alive(stays);
     }
     stays = stays && res.keep_alive();
     stamp lines(res, after);
@@ -430,7 +477,7 @@ bool session::end(answer& a, error_code ec) {
         a.out.pending->release(transport_->get_executor());
     }
     if (const auto& log = service_.options.access_log) {
-        write_access_line(*log, {.client = client_of(transport_->socket()),
+        write_access_line(*log, {.client = client_,
                                  .method = a.method,
                                  .path = a.path,
                                  .status = a.status,
@@ -450,20 +497,18 @@ awaitable<bool> session::serve_whole(exchange_parts& parts) {
     exchange_state state(*this, reader, req, after);
     exchange whole(state);
     response res;
-    error_code failed;
+    bool failed = false;
     try {
         res = co_await service_.routes.handle(match, req, after, &whole);
     } catch (const boost::system::system_error& e) {
-        failed = e.code();
-        if (!reader.refusal() && !state.late() && !after.refused()) {
-            res = handler_failed(req, after, e.what());
-        }
+        failed = state.blames_handler(e.code());
+        res = failed ? handler_failed(req, after, e.what()) : response{};
     } catch (const std::exception& e) {
+        failed = true;
         res = handler_failed(req, after, e.what());
-        failed = asio::error::operation_aborted;
     } catch (...) {
+        failed = true;
         res = handler_failed(req, after, no_exception);
-        failed = asio::error::operation_aborted;
     }
     handled_ = nullptr;
     on_stop_ = nullptr;
@@ -475,8 +520,12 @@ awaitable<bool> session::serve_whole(exchange_parts& parts) {
     if (state.begun()) {
         co_return co_await state.end(failed) && stays;
     }
-    if (failed && (reader.refusal() || state.late())) {
-        co_return co_await refuse(reader.refusal().value_or(status::request_timeout));
+    if (state.broken() && !failed) {
+        const auto why = reader.refusal().value_or(status::request_timeout);
+        if (state.late() || reader.refusal()) {
+            co_return co_await refuse(why, parts);
+        }
+        co_return false;  // the client has gone
     }
     if (failed) {
         state.finish(res);
@@ -488,8 +537,13 @@ awaitable<bool> session::serve_whole(exchange_parts& parts) {
 awaitable<bool> session::refuse(status why) {
     ++service_.counts.malformed;
     deferred after(service_.work, request_info{.keep_alive = false});
-    auto res = text(why, std::string(obsolete_reason(why)) + "\n");
-    auto a = compose(std::move(res), nullptr, after, false);
+    auto a = compose(refusal_of(why), nullptr, after, false);
+    co_return co_await write(a);
+}
+
+awaitable<bool> session::refuse(status why, exchange_parts& parts) {
+    ++service_.counts.malformed;
+    auto a = compose(refusal_of(why), &parts.req, parts.after, false);
     co_return co_await write(a);
 }
 

@@ -60,6 +60,7 @@ private:
     friend class exchange_state;
 
     enum class phase : std::uint8_t {
+        handshaking,
         idle,
         reading_head,
         reading_body,
@@ -99,6 +100,9 @@ private:
     void on_read(boost::system::error_code ec, std::size_t n) override;
     /// Serves what has arrived, until a coroutine has to go on.
     void go_on();
+    /// RFC 9112, section 2.2: some clients end a body with an empty line. False when there are too
+    /// many.
+    bool skip_empty_lines();
     outcome serve_now();
     exchange_parts begin(request_reader&& reader);
     /// Runs the coroutine that `work` makes, which says whether the connection stays; then goes on.
@@ -110,7 +114,7 @@ private:
     boost::asio::awaitable<bool> serve(exchange_parts& parts);
     boost::asio::awaitable<bool> serve_whole(exchange_parts& parts);
     boost::asio::awaitable<bool> read_head(request_reader& reader);
-    boost::asio::awaitable<bool> read_body(request_reader& reader, std::string& body);
+    boost::asio::awaitable<bool> read_body(exchange_parts& parts);
     /// Reads more into `in_`.
     boost::asio::awaitable<boost::system::error_code> fill(std::size_t most);
     boost::asio::awaitable<boost::system::error_code> say_continue();
@@ -124,8 +128,10 @@ private:
     boost::asio::awaitable<bool> write(answer& a);
     /// Lets the deferred work go. Whether the connection stays.
     bool end(answer& a, boost::system::error_code ec);
-    /// Answers what is no request, or no whole one; the connection ends with it.
+    /// Answers what is no request; the connection ends with it.
     boost::asio::awaitable<bool> refuse(status why);
+    /// Answers a request whose body is no good; likewise.
+    boost::asio::awaitable<bool> refuse(status why, exchange_parts& parts);
     /// Ends the connection so that the client can read the last response: closing while it still
     /// sends would reset it.
     boost::asio::awaitable<void> linger();
@@ -141,9 +147,11 @@ private:
     std::atomic<clock::time_point> since_{clock::now()};
     clock::time_point begun_;  ///< the request, its first byte
     std::size_t progress_ = 0;
+    std::size_t skipped_ = 0;           ///< bytes of empty lines before the next request
+    std::string client_;                ///< for the access log, if there is one
     const request* handled_ = nullptr;  ///< while its handler runs
     const deferred* list_ = nullptr;    ///< the same
-    std::atomic<phase> phase_{phase::reading_head};
+    std::atomic<phase> phase_{phase::handshaking};
     std::atomic<bool> evicted_{false};
     std::atomic<bool> expiring_{false};
     bool abandoned_ = false;

@@ -3,6 +3,9 @@
 
 #include <boost/intrusive/list.hpp>
 
+#include <algorithm>
+#include <utility>
+
 namespace postlude::http::detail {
 
 struct session_registry::members {
@@ -51,24 +54,30 @@ void session_registry::expire_overdue() const {
     }
 }
 
-bool session_registry::evict_one() const {
-    std::shared_ptr<session> chosen;
+std::size_t session_registry::evict(std::size_t most) const {
+    // Raw until the end: the last reference to a session must not go while the mutex is held.
+    std::vector<std::pair<session_clock::time_point, session*>> silent;
+    std::vector<std::shared_ptr<session>> chosen;
     {
         const std::lock_guard lock(mutex_);
-        auto longest = session_clock::time_point::max();
         for (auto& s : members_->list) {
-            if (const auto since = s.silent_since(); since < longest) {
-                if (auto held = s.weak_from_this().lock()) {
-                    longest = since;
-                    chosen = std::move(held);
-                }
+            if (const auto since = s.silent_since(); since != session_clock::time_point::max()) {
+                silent.emplace_back(since, &s);
+            }
+        }
+        const auto n = std::min(most, silent.size());
+        const auto middle = silent.begin() + static_cast<std::ptrdiff_t>(n);
+        std::nth_element(silent.begin(), middle, silent.end());
+        for (auto at = silent.begin(); at != middle; ++at) {
+            if (auto held = at->second->weak_from_this().lock()) {
+                chosen.push_back(std::move(held));
             }
         }
     }
-    if (chosen) {
-        chosen->evict();
+    for (const auto& s : chosen) {
+        s->evict();
     }
-    return chosen != nullptr;
+    return chosen.size();
 }
 
 }  // namespace postlude::http::detail

@@ -49,6 +49,9 @@ std::shared_ptr<asio::ssl::context> make_context(const tls_options& options) {
     if (ec) {
         refuse("certificate_chain", options.certificate_chain, ec);
     }
+    // Else OpenSSL would ask for it on the terminal, and wait.
+    made->set_password_callback(
+        [](std::size_t, asio::ssl::context::password_purpose) { return std::string(); });
     made->use_private_key_file(options.private_key, asio::ssl::context::pem, ec);
     if (ec) {
         refuse("private_key", options.private_key, ec);

@@ -22,6 +22,9 @@ enum class errc {
     task_stopped = 6,
     /// The system refused a thread.
     no_thread = 7,
+    /// A field of a response holds a CR, LF or NUL, which could forge another one. Nothing was
+    /// written.
+    bad_header = 8,
 };
 
 /// The category of `errc`; its name is "postlude".

@@ -153,6 +153,10 @@ public:
     pending_response& operator=(pending_response&&) = delete;
     ~pending_response();
 
+    /// The handler failed though its response had begun, with whatever status: from now on the
+    /// request counts as failed.
+    void handler_failed() noexcept;
+
     /// The outcome: no error means that the last byte was handed to the stream. Discards what the
     /// outcome excludes. What is registered from now on goes straight to the workers.
     void end(boost::system::error_code ec) noexcept;

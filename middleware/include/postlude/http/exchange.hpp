@@ -21,9 +21,10 @@ class exchange_state;
 /// One request and its response, piece by piece: for bodies that do not fit into memory, for
 /// responses that are written as they come about, and for taking over the connection (WebSocket).
 ///
-/// For use by its handler alone, on the connection's strand. All functions throw system_error: the
-/// stream's error, or what the comments say. What the handler lets through is logged; it is
-/// answered with a fitting status if the response had not begun, else the connection is cut.
+/// For use by its handler alone, on the connection's strand, one call at a time. All functions
+/// throw system_error: the stream's error, or what the comments say. What the handler lets through
+/// is logged; it is answered with a fitting status if the response had not begun, else the
+/// connection is cut.
 class exchange {
 public:
     explicit exchange(detail::exchange_state& state) noexcept : state_(&state) {}
@@ -55,10 +56,13 @@ public:
     boost::asio::awaitable<void> begin(response head);
 
     /// Sends a piece of the body. Returns when the system has taken it. The response ends when the
-    /// handler returns. Error: `http::error::bad_content_length` if it is more than was announced.
+    /// handler returns. Errors: `http::error::bad_content_length` if it is more than was announced;
+    /// `asio::error::eof` if the response has no body, as to HEAD, so that a body without an end
+    /// need not be made: let it through.
     boost::asio::awaitable<void> write(std::string_view piece);
 
-    /// Takes the connection over, before the response has begun: whatever is written from now on
+    /// Takes the connection over, before the response has begun and after the request's body, if it
+    /// has one, was read: whatever is written from now on
     /// is the handler's own. Until the handler returns the connection counts as one of the
     /// server's; no time-out applies to it. See `accept` for WebSocket.
     any_stream take_over();

@@ -40,7 +40,8 @@ private:
 
 /// What stands around handlers, functions and coroutines alike. One of
 /// - a check: looks at the request, and either answers it or, with nothing, passes it on;
-/// - a finish: changes each response that comes back, also that of a 404 or a failed handler;
+/// - a finish: changes each response that comes back, also that of a 404 or a failed handler (but
+///   not the 503 for refused work, which is Postlude's own);
 /// - a coroutine around the rest, which it awaits by `next`.
 ///
 /// Called in the order of their registration, and finishes in the opposite one. They see every

@@ -19,8 +19,9 @@ struct server_counters {
     std::uint64_t connections = 0;  ///< open now
     std::uint64_t accepted = 0;     ///< in all
     std::uint64_t refused = 0;      ///< connections over `connection_limit`
+    std::uint64_t evicted = 0;      ///< silent ones that were closed to make room
     std::uint64_t requests = 0;     ///< whose header was read
-    std::uint64_t malformed = 0;    ///< answered with an error instead of by a handler
+    std::uint64_t malformed = 0;    ///< answered with an error instead of by a handler, or no TLS
     std::uint64_t timed_out = 0;    ///< reads and writes that took too long
 };
 

@@ -21,6 +21,7 @@ namespace postlude::http {
 struct tls_options {
     /// The server's certificate, then those that lead from it to a known authority.
     std::string certificate_chain{};
+    /// Not encrypted.
     std::string private_key{};
 };
 
@@ -42,8 +43,10 @@ struct server_options {
     /// Threads that serve; 1 to 1,024. Deferred work has threads of its own.
     unsigned threads = 1;
 
-    /// Connections at one time. Over it, one that is silent between requests is closed to make
-    /// room; if there is none, the new one gets a 503. 1 or more.
+    /// Connections at one time. Over it, those that have been silent between requests for the
+    /// longest time are closed to make room; if there is none, the new one gets a 503 (with TLS it
+    /// is closed). 1 or more. The server raises the process's soft limit of open files to fit, as
+    /// far as the hard limit allows, and warns if that is not enough.
     std::size_t connection_limit = 16'384;
     /// Bytes of the request line and the header together; over it the answer is 431, or 414 where
     /// the request line alone is longer. 64 to 65,000.
@@ -64,8 +67,8 @@ struct server_options {
     /// The one deadline of a graceful stop; see `server::run`.
     std::chrono::milliseconds drain{25'000};
 
-    /// Whether `run` stops on SIGTERM and SIGINT, and reads the certificate again on SIGHUP. A
-    /// second SIGTERM or SIGINT ends the process at once.
+    /// Whether `run` stops on SIGTERM and SIGINT and, with `tls`, reads the certificate again on
+    /// SIGHUP. A second SIGTERM or SIGINT ends the process at once.
     bool handle_signals = true;
     /// Gets one line for each response: the client's address, method, path without the query,
     /// status, bytes sent, milliseconds, the number of tasks deferred, the request's id; also for

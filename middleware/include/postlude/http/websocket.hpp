@@ -6,6 +6,7 @@
 
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/use_awaitable.hpp>
+#include <boost/beast/core/role.hpp>
 #include <boost/beast/websocket/rfc6455.hpp>
 #include <boost/beast/websocket/stream.hpp>
 
@@ -37,9 +38,11 @@ inline boost::asio::awaitable<std::optional<websocket_stream>> accept(exchange& 
     websocket_stream socket(e.take_over());
     socket.set_option(websocket::stream_base::decorator(
         [id](websocket::response_type& res) { res.set("X-Request-Id", id); }));
-    pending_response response(e.after(), 101);
+    // Pings a silent peer, and gives up one that has vanished.
+    socket.set_option(websocket::stream_base::timeout::suggested(boost::beast::role_type::server));
     const auto [ec] = co_await socket.async_accept(
         e.get_request(), boost::asio::as_tuple(boost::asio::use_awaitable));
+    pending_response response(e.after(), ec ? 400 : 101);
     response.end(ec);
     response.release(socket.get_executor());
     if (ec) {

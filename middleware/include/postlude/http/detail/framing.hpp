@@ -82,6 +82,22 @@ inline constexpr bool is_basic_fields = false;
 template <class Allocator>
 inline constexpr bool is_basic_fields<beast_http::basic_fields<Allocator>> = true;
 
+/// Whether a field holds what ends it, so that the rest of it would be another one.
+template <class Body, class Fields>
+bool has_forged_field(const beast_http::response<Body, Fields>& response) noexcept {
+    const auto ends_line = [](std::string_view s) {
+        return std::ranges::any_of(s, [](char c) { return c == '\r' || c == '\n' || c == '\0'; });
+    };
+    if constexpr (is_basic_fields<Fields>) {
+        for (const auto& field : response.base()) {
+            if (ends_line(field.value()) || ends_line(field.name_string())) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
 /// @param fields_size set to the size of the handler's fields as text; to 0 for foreign ones.
 template <class Body, class Fields>
 response_facts facts_of(const beast_http::response<Body, Fields>& response,

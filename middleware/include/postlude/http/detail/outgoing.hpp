@@ -108,7 +108,14 @@ outgoing<Allocator> compose_message(beast_http::response<Body, Fields>& response
                                     const Allocator& allocator, std::string_view extra = {}) {
     outgoing<Allocator> out(allocator);
     std::size_t fields_size;
-    const auto facts = facts_of(response, fields_size);
+    auto facts = facts_of(response, fields_size);
+    if (has_forged_field(response)) {
+        facts.status = 500;
+        if (begin(out, facts, after, extra)) {
+            out.error = errc::bad_header;
+        }
+        return out;
+    }
     if (!begin(out, facts, after, extra)) {
         return out;
     }
