@@ -152,6 +152,10 @@ void route_table::add(verb method, std::string_view pattern, endpoint handler) {
     literal_paths_.clear();
     const auto note = [this](const node& n, const auto& again) -> void {
         for (const auto& [segment, child] : n.literals) {
+            // A path that is written like a pattern with a '%' is, decoded, another one.
+            if (segment.find('%') != segment.npos) {
+                continue;
+            }
             if (!child->here.empty()) {
                 literal_paths_[child->here.front().pattern] = &child->here;
             }
