@@ -103,20 +103,27 @@ std::size_t chunk_reader::read(boost::beast::flat_buffer& in, boost::asio::mutab
 
 bool chunk_reader::take_line(boost::beast::flat_buffer& in) {
     const std::string_view bytes(static_cast<const char*>(in.data().data()), in.size());
-    const auto lf = bytes.find('\n');
-    const auto n = std::min(lf, bytes.size() - 1) + 1;
-    line_.append(bytes.substr(0, std::min(n, longest_line + 1)));
+    // Not beyond the first byte too many: which comes first, that one or a bad one, must not
+    // depend on the pieces that they come in.
+    const auto room = static_cast<std::size_t>(std::min<std::uint64_t>(
+        longest_line - line_.size(), free_overhead + 2 * data_ - overhead_));
+    const auto some = bytes.substr(0, room + 1);
+    const auto lf = some.find('\n');
+    const auto n = std::min(lf, some.size() - 1) + 1;
+    const auto seen = line_.size() - (line_.empty() ? 0 : 1);  // but for a CR, perhaps
+    line_.append(some.substr(0, n));
     in.consume(n);
     overhead_ += n;
-    const bool whole = lf != bytes.npos;
+    const bool whole = lf != some.npos;
     const bool has_end = whole && line_.ends_with("\r\n");
     const std::string_view text(line_.data(), line_.size() - (has_end ? 2 : 0));
     // What is bad already is not waited for to end. A CR may be the line's, whose LF is to come.
     const bool may_end = !whole && text.ends_with('\r');
     const auto sure = text.substr(0, text.size() - (may_end ? 1 : 0));
-    const bool good =
-        now_ == state::end_of_data ? sure.empty() : std::ranges::all_of(sure, is_text);
-    too_large_ = line_.size() > longest_line || overhead_ > free_overhead + 2 * data_;
+    const bool good = now_ == state::end_of_data
+                          ? sure.empty()
+                          : std::ranges::all_of(sure.substr(std::min(seen, sure.size())), is_text);
+    too_large_ = good && (line_.size() > longest_line || overhead_ > free_overhead + 2 * data_);
     if (!good || (whole && !has_end) || too_large_) {
         now_ = state::bad;
         return false;
