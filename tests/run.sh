@@ -13,6 +13,7 @@ declare -A about=(
     [plain]='release build, every test'
     [headers]='each public header compiles on its own'
     [tidy]='clang-tidy'
+    [fuzz]='fuzz targets, for a short time'
     [install]='a project that finds Postlude installed'
     [examples]='examples'
     [browser]='the sign-up page in Chromium'
@@ -22,7 +23,7 @@ declare -A about=(
     [asan]='AddressSanitizer and UndefinedBehaviorSanitizer, every test'
     [tsan]='ThreadSanitizer, every test'
 )
-all=(format model plain headers install examples browser proxy restart bench tidy asan tsan)
+all=(format model plain headers install examples browser proxy restart bench tidy fuzz asan tsan)
 
 parts=("$@")
 ((${#parts[@]} > 0)) || parts=("${all[@]}")
@@ -121,6 +122,11 @@ part_tidy() {
             --extra-arg=-Wno-unknown-warning-option \
             >"$work/log" 2>"$work/errors" || { cat "$work/log" "$work/errors"; return 1; }
     ((passed += 1))
+}
+
+part_fuzz() {
+    tests/fuzz/run.sh || return
+    ((passed += 3))
 }
 
 part_install() {

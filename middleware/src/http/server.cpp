@@ -202,7 +202,7 @@ void server::route(verb method, std::string_view pattern, handler h) {
 }
 
 void server::stream(verb method, std::string_view pattern, exchange_handler h) {
-    state_->service.routes.table_->add(method, pattern, std::move(h));
+    state_->service.stream(method, pattern, std::move(h));
 }
 
 void server::use(middleware m) { state_->service.routes.use(std::move(m)); }

@@ -2,6 +2,7 @@
 #ifndef POSTLUDE_SRC_HTTP_SERVICE_HPP
 #define POSTLUDE_SRC_HTTP_SERVICE_HPP
 
+#include "http/route_table.hpp"
 #include "http/transports.hpp"
 #include "postlude/http/router.hpp"
 #include "postlude/http/server.hpp"
@@ -52,6 +53,9 @@ struct service {
         if (options.tls) {
             identity.emplace(*options.tls);
         }
+    }
+    void stream(verb method, std::string_view pattern, exchange_handler h) {
+        routes.table_->add(method, pattern, std::move(h));
     }
     spdlog::logger& log() noexcept { return work.pool().logger(); }
 

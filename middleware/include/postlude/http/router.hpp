@@ -23,6 +23,7 @@ class route_table;
 class chain_position;
 class session;
 struct route_match;
+struct service;
 }  // namespace detail
 
 /// Handlers by method and path, with middleware around them. `server` has one; whoever has a
@@ -66,7 +67,7 @@ public:
     boost::asio::awaitable<response> handle(request& req, deferred& after) const;
 
 private:
-    friend class server;
+    friend struct detail::service;
     friend class detail::session;
 
     detail::route_match find(request& req) const;
