@@ -38,6 +38,8 @@ public:
         }
         return value;
     }
+    /// Readable when the other process has put something.
+    int descriptor() const noexcept { return fd_; }
 
 private:
     int fd_;
