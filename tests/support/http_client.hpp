@@ -56,7 +56,11 @@ public:
     }
     http_client(http_client&& other) noexcept
         : fd_(std::exchange(other.fd_, -1)), buffer_(std::move(other.buffer_)) {}
-    http_client& operator=(http_client&&) = delete;
+    http_client& operator=(http_client&& other) noexcept {
+        std::swap(fd_, other.fd_);
+        std::swap(buffer_, other.buffer_);
+        return *this;
+    }
     ~http_client() {
         if (fd_ >= 0) {
             ::close(fd_);
