@@ -45,6 +45,9 @@ public:
             epoll_event event{.events = EPOLLIN, .data = {.u64 = i}};
             ::epoll_ctl(epoll_, EPOLL_CTL_ADD, clients_[i].fd, &event);
         }
+        for (std::size_t i = 0; i < turns; ++i) {
+            drip();  // each has begun its request
+        }
         std::cout << "open " << clients_.size() << std::endl;
     }
 

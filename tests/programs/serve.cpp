@@ -1,5 +1,6 @@
 // Copyright 2026 The Postlude authors. Distributed under the Boost Software License, Version 1.0.
-// A server that tests stop from outside. Usage: serve DRAIN_MS TASK_MS [OPEN_FILES]
+// A server that tests stop from outside. Usage: serve DRAIN_MS TASK_MS [OPEN_FILES [CHAIN
+// KEY]], these two for TLS.
 //
 // GET /work defers a task of TASK_MS, GET /hang one that never ends. Prints "port N", "ran ID" for
 // each task that ran, "lost ID" for each that did not, and at last "handled N" requests.
@@ -38,6 +39,9 @@ int main(int argc, char** argv) {
     std::atomic<std::size_t> handled{0};
     http::server_options options{.port = 0, .threads = 2, .drain = drain};
     options.dispatcher.pool.threads = 2;
+    if (argc > 5) {
+        options.tls = {.certificate_chain = argv[4], .private_key = argv[5]};
+    }
     if (const auto sockets = http::inherited_sockets(); !sockets.empty()) {
         options.inherited_socket = sockets.front();
     }

@@ -14,8 +14,10 @@
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <optional>
 #include <stdexcept>
@@ -27,32 +29,35 @@
 
 namespace test {
 
-/// A blocking client on one connection to 127.0.0.1, which sends what it is told, byte by byte.
-/// Throws when it has to wait longer than the patience.
+/// A blocking client on one connection, to 127.0.0.1 unless it is said, which sends what it is
+/// told, byte by byte. Throws when it has to wait longer than the patience.
 class http_client {
 public:
     using reply = boost::beast::http::response<boost::beast::http::string_body>;
 
     /// @param receive_buffer bytes that the system keeps for it unread; 0 is the system's default.
-    explicit http_client(unsigned short port, int receive_buffer = 0)
-        : fd_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+    explicit http_client(unsigned short port, int receive_buffer = 0) : fd_(open(AF_INET)) {
         if (receive_buffer != 0) {
             ::setsockopt(fd_, SOL_SOCKET, SO_RCVBUF, &receive_buffer, sizeof receive_buffer);
         }
-        const timeval limit{.tv_sec = patience.count(), .tv_usec = 0};
-        ::setsockopt(fd_, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
-        ::setsockopt(fd_, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
-        const int at_once = 1;
-        ::setsockopt(fd_, IPPROTO_TCP, TCP_NODELAY, &at_once, sizeof at_once);
         sockaddr_in address{};
         address.sin_family = AF_INET;
         address.sin_port = htons(port);
         address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-        if (::connect(fd_, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
-            const auto why = errno;
-            ::close(fd_);
-            throw std::system_error(why, std::generic_category(), "connect");
-        }
+        connect(address);
+    }
+    /// To a Unix-domain socket.
+    explicit http_client(std::string_view path) : fd_(open(AF_UNIX)) {
+        sockaddr_un address{};
+        address.sun_family = AF_UNIX;
+        std::copy_n(path.data(), std::min(path.size(), sizeof address.sun_path - 1),
+                    address.sun_path);
+        connect(address);
+    }
+    /// To ::1.
+    static http_client by_ipv6(unsigned short port) {
+        http_client made{in6_addr(IN6ADDR_LOOPBACK_INIT), port};
+        return made;
     }
     http_client(http_client&& other) noexcept
         : fd_(std::exchange(other.fd_, -1)), buffer_(std::move(other.buffer_)) {}
@@ -61,7 +66,7 @@ public:
         std::swap(buffer_, other.buffer_);
         return *this;
     }
-    ~http_client() {
+    virtual ~http_client() {
         if (fd_ >= 0) {
             ::close(fd_);
         }
@@ -70,7 +75,7 @@ public:
     /// False when the connection does not take it any more.
     bool send(std::string_view bytes) {
         while (!bytes.empty()) {
-            const auto n = ::send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+            const auto n = transmit(bytes);
             if (n < 0 && errno == EINTR) {
                 continue;
             }
@@ -196,6 +201,9 @@ public:
     /// Waits for the end of the connection; false when more bytes come first.
     bool ended() { return buffer_.size() == 0 && !fill(); }
 
+    /// Whether what was read so far ended with a reset.
+    bool was_reset() const { return reset_; }
+
     void shutdown_send() { ::shutdown(fd_, SHUT_WR); }
 
     /// Ends the connection with a reset, so that the server's next write fails.
@@ -205,14 +213,50 @@ public:
         ::close(std::exchange(fd_, -1));
     }
 
+protected:
+    int descriptor() const { return fd_; }
+
+    // As send and recv are.
+    virtual ssize_t transmit(std::string_view bytes) {
+        return ::send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+    }
+    virtual ssize_t receive(void* to, std::size_t size) { return ::recv(fd_, to, size, 0); }
+
 private:
+    http_client(const in6_addr& to, unsigned short port) : fd_(open(AF_INET6)) {
+        sockaddr_in6 address{};
+        address.sin6_family = AF_INET6;
+        address.sin6_port = htons(port);
+        address.sin6_addr = to;
+        connect(address);
+    }
+
+    static int open(int family) {
+        const int fd = ::socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        const timeval limit{.tv_sec = patience.count(), .tv_usec = 0};
+        ::setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+        ::setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
+        const int at_once = 1;
+        ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &at_once, sizeof at_once);
+        return fd;
+    }
+    template <class Address>
+    void connect(const Address& address) {
+        if (::connect(fd_, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
+            const auto why = errno;
+            ::close(fd_);
+            throw std::system_error(why, std::generic_category(), "connect");
+        }
+    }
+
     /// False at the end of the connection, a reset included.
     bool fill() {
         const auto space = buffer_.prepare(64 * 1024);
-        auto n = ::recv(fd_, space.data(), space.size(), 0);
+        auto n = receive(space.data(), space.size());
         while (n < 0 && errno == EINTR) {
-            n = ::recv(fd_, space.data(), space.size(), 0);
+            n = receive(space.data(), space.size());
         }
+        reset_ = reset_ || (n < 0 && errno == ECONNRESET);
         if (n < 0 && errno != ECONNRESET && errno != EPIPE) {
             throw std::system_error(errno, std::generic_category(), "recv");
         }
@@ -221,6 +265,7 @@ private:
     }
 
     int fd_;
+    bool reset_ = false;
     boost::beast::flat_buffer buffer_;
 };
 

@@ -66,9 +66,7 @@ awaitable<std::string_view> exchange_state::read() {
     }
     // The time and the bytes of all calls count together: a piece is no progress by itself.
     const auto before = s.now();
-    s.enter(session::phase::reading_body);
-    s.since_ = s.since_.load(std::memory_order_relaxed) - read_time_;
-    s.progress_ = read_progress_;
+    s.resume(session::phase::reading_body, reading_);
     std::size_t n = 0;
     error_code ec;
     while (n == 0 && !reader_->body_done() && !ec) {
@@ -87,9 +85,7 @@ awaitable<std::string_view> exchange_state::read() {
             }
         }
     }
-    read_time_ = session_clock::now() - s.since_.load(std::memory_order_relaxed);
-    read_progress_ = s.progress_;
-    s.enter(before);
+    reading_ = s.pause(before);
     if (ec) {
         blame(ec == asio::error::timed_out ? reason::late : reason::client, ec, "exchange::read");
     }
@@ -180,7 +176,7 @@ awaitable<void> exchange_state::send(std::string_view head, std::string_view bod
 awaitable<void> exchange_state::send_pieces(std::array<std::string_view, 4> bytes) {
     auto& s = *session_;
     const auto before = s.now();
-    s.enter(session::phase::writing);
+    s.resume(session::phase::writing, writing_);
     std::array<asio::const_buffer, 4> all;
     std::span<asio::const_buffer> pieces;
     for (const auto piece : bytes) {
@@ -202,7 +198,7 @@ awaitable<void> exchange_state::send_pieces(std::array<std::string_view, 4> byte
             pieces.front() += n;
         }
     }
-    s.enter(before);
+    writing_ = s.pause(before);
     if (ec) {
         fail(ec);
         blame(reason::client, ec, "exchange: the response could not be written");
@@ -210,6 +206,7 @@ awaitable<void> exchange_state::send_pieces(std::array<std::string_view, 4> byte
 }
 
 awaitable<bool> exchange_state::end(bool handler_failed) {
+    handler_failed = handler_failed || handler_failed_;
     if (pending_ && !handler_failed && body_ && left_.value_or(0) != 0) {
         session_->service_.log().error(
             "the handler of {} wrote {} bytes less than its Content-Length says (request {})",
@@ -256,7 +253,12 @@ void exchange_state::fail(error_code why) noexcept {
         pending_->end(why);
         pending_->release(session_->transport_->get_executor());
         pending_.reset();
-        session_->transport_->close();  // the client must not take what it has for the whole
+        // The client must not take what it has for the whole.
+        if (body_ && !chunked_ && !left_) {
+            error_code ignored;
+            session_->transport_->socket().set_option(asio::socket_base::linger(true, 0), ignored);
+        }
+        session_->transport_->close();
     }
 }
 

@@ -23,6 +23,12 @@ inline constexpr auto no_exception = "it threw something that is no std::excepti
 /// Logs that a handler has thrown, and makes the 500.
 response handler_failed(const request& req, const deferred& after, const char* what);
 
+/// What a phase of a connection has used of its time when something else comes in between.
+struct time_spent {
+    session_clock::duration time{};
+    std::size_t bytes = 0;
+};
+
 /// What is behind an `exchange`: the body as it is read and the response as it is written.
 class exchange_state {
 public:
@@ -43,6 +49,9 @@ public:
     /// Whether an error that the handler let through is its own, rather than what `read`, `begin`
     /// or `write` have thrown because of the client, or because there is nothing more to be done.
     bool blames_handler(boost::system::error_code thrown) const;
+
+    /// Whatever middleware makes of it: the handler has thrown.
+    void note_handler_failed() noexcept { handler_failed_ = true; }
 
     /// After the handler, if the response has begun: its last bytes, or, if the handler has failed,
     /// its breaking off. Whether the connection stays.
@@ -91,8 +100,9 @@ private:
     bool taken_over_ = false;
     reason reason_ = reason::handler;
     boost::system::error_code thrown_;
-    session_clock::duration read_time_{};
-    std::size_t read_progress_ = 0;
+    time_spent reading_;
+    time_spent writing_;
+    bool handler_failed_ = false;
     bool body_ = true;
     bool chunked_ = false;
     bool close_ = false;

@@ -7,6 +7,7 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/ip/address.hpp>
 #include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/ip/v6_only.hpp>
 #include <boost/asio/local/stream_protocol.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/system/system_error.hpp>
@@ -77,9 +78,12 @@ listener::listener(asio::io_context& io, service& shared)
     }
 }
 
-listener::~listener() {
-    // Another server may have put its own there since.
-    if (inode_ != 0 && inode_of(path_) == inode_) {
+listener::~listener() { remove_file(); }
+
+void listener::remove_file() noexcept {
+    // Another server may have put its own there since. Only as long as the socket is open can its
+    // file not have the same number.
+    if (acceptor_.is_open() && inode_ != 0 && inode_of(path_) == inode_) {
         ::unlink(path_.c_str());
     }
 }
@@ -94,6 +98,10 @@ error_code listener::bind(const Endpoint& endpoint) {
     };
     attempt([&] { acceptor_.open(endpoint.protocol(), ec); });
     attempt([&] { acceptor_.set_option(asio::socket_base::reuse_address(true), ec); });
+    if (endpoint.protocol().family() == AF_INET6) {
+        // Whatever the system's default is.
+        attempt([&] { acceptor_.set_option(asio::ip::v6_only(false), ec); });
+    }
     attempt([&] { acceptor_.bind(endpoint, ec); });
     attempt([&] { acceptor_.listen(asio::socket_base::max_listen_connections, ec); });
     attempt([&] { acceptor_.non_blocking(true, ec); });
@@ -279,6 +287,7 @@ bool listener::admit(stream_socket& socket) {
 void listener::close() {
     asio::post(acceptor_.get_executor(), [this] {
         closing_ = true;
+        remove_file();
         take_backlog();
         error_code ignored;
         acceptor_.close(ignored);

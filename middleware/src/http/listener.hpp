@@ -46,6 +46,7 @@ private:
     template <class Endpoint>
     boost::system::error_code bind(const Endpoint& endpoint);
     void note_port();
+    void remove_file() noexcept;
 
     boost::asio::awaitable<void> accept();
     void begin_session(stream_socket socket);

@@ -117,7 +117,11 @@ void route_table::add(verb method, std::string_view pattern, endpoint handler) {
     for (std::size_t i = 0; i < segments.size(); ++i) {
         bool rest = false;
         const auto name = name_of(pattern, segments[i], rest);
-        if (has_dots(segments[i])) {
+        auto literal = percent_decoded(segments[i]);
+        if (!literal) {
+            bad_pattern(pattern, "has a malformed percent-encoding");
+        }
+        if (has_dots(*literal)) {
             bad_pattern(pattern, "has a segment '.' or '..', which no request can have");
         }
         if (rest && i + 1 != segments.size()) {
@@ -133,7 +137,7 @@ void route_table::add(verb method, std::string_view pattern, endpoint handler) {
             into = &at->rest;
             break;
         }
-        auto& next = name.empty() ? at->literals[std::string(segments[i])] : at->one;
+        auto& next = name.empty() ? at->literals[*std::move(literal)] : at->one;
         if (!next) {
             next = std::make_unique<node>();
         }
@@ -194,6 +198,7 @@ const route_table::methods* route_table::walk(const node& at, const segments& pa
 }
 
 route_match route_table::find(verb method, std::string_view path, route_params& params) const {
+    params.clear();
     if (path == "*" && method == verb::options) {
         return {.refusal = no_content(allowed_anywhere())};
     }

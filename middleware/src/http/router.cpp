@@ -4,6 +4,8 @@
 #include "http/exchange_state.hpp"
 #include "http/route_table.hpp"
 
+#include <boost/system/system_error.hpp>
+
 #include <spdlog/spdlog.h>
 
 #include <exception>
@@ -59,8 +61,18 @@ private:
         if (const auto* coroutine = std::get_if<1>(&handler)) {
             co_return co_await (*coroutine)(req, after);
         }
-        co_await std::get<2>(handler)(*whole_);
-        const auto& state = exchange_state::of(*whole_);
+        auto& state = exchange_state::of(*whole_);
+        try {
+            co_await std::get<2>(handler)(*whole_);
+        } catch (const boost::system::system_error& e) {
+            if (state.blames_handler(e.code())) {
+                state.note_handler_failed();
+            }
+            throw;
+        } catch (...) {
+            state.note_handler_failed();
+            throw;
+        }
         if (!state.answered()) {
             co_return handler_failed(req, after, "it returned without a response");
         }

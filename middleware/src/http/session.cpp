@@ -110,6 +110,18 @@ void session::enter(phase next) noexcept {
     progress_ = 0;
 }
 
+void session::resume(phase next, const time_spent& before) noexcept {
+    since_.store(clock::now() - before.time, std::memory_order_relaxed);
+    phase_.store(next, std::memory_order_relaxed);
+    progress_ = before.bytes;
+}
+
+time_spent session::pause(phase next) noexcept {
+    const time_spent spent{clock::now() - since_.load(std::memory_order_relaxed), progress_};
+    enter(next);
+    return spent;
+}
+
 void session::progress(std::size_t n) noexcept {
     progress_ += n;
     if (progress_ >= progress_step) {
@@ -195,8 +207,7 @@ void session::abandon() {
 }
 
 bool session::more_has_arrived() const noexcept {
-    error_code ec;
-    return in_.size() != 0 || (transport_->socket().available(ec) != 0 && !ec);
+    return in_.size() != 0 || transport_->has_unread();
 }
 
 void session::wait() {

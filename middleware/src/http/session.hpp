@@ -76,6 +76,9 @@ private:
     clock::duration limit(phase now) const noexcept;
     /// Bytes of a further request have arrived.
     bool more_has_arrived() const noexcept;
+    /// Enters a phase that had been left, with what it had used of its time by then.
+    void resume(phase next, const time_spent& before) noexcept;
+    time_spent pause(phase next) noexcept;
     /// Starts the phase's time anew with each 64 KiB.
     void progress(std::size_t n) noexcept;
 

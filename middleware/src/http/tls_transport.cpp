@@ -10,6 +10,7 @@
 #include <boost/asio/ssl/context.hpp>
 #include <boost/asio/ssl/stream.hpp>
 
+#include <openssl/bio.h>
 #include <openssl/ssl.h>
 
 #include <array>
@@ -57,6 +58,11 @@ std::shared_ptr<asio::ssl::context> make_context(const tls_options& options) {
         refuse("private_key", options.private_key, ec);
     }
     auto* const native = made->native_handle();
+    if (SSL_CTX_check_private_key(native) != 1) {
+        throw boost::system::system_error(
+            errc::bad_option, "tls_options::private_key: '" + options.private_key +
+                                  "' is not the key of '" + options.certificate_chain + "'");
+    }
     SSL_CTX_set_alpn_select_cb(native, choose_protocol, nullptr);
     // What a connection does not use for the moment, it does not keep.
     SSL_CTX_set_mode(native, SSL_MODE_RELEASE_BUFFERS);
@@ -102,6 +108,13 @@ public:
         }
         const auto [ec, n] = co_await stream_.async_write_some(pieces, as_result);
         co_return io_result{ec, n};
+    }
+
+    /// Also what the decryption holds.
+    bool has_unread() override {
+        auto* const ssl = stream_.native_handle();
+        return SSL_has_pending(ssl) != 0 || BIO_pending(SSL_get_rbio(ssl)) > 0 ||
+               transport::has_unread();
     }
 
     awaitable<io_result> end() override {

@@ -114,6 +114,7 @@ private:
     template <class Operation>
     struct running {
         Operation operation;
+        std::shared_ptr<detail::transport> held;  ///< if the stream goes first
         template <class Self>
         void operator()(Self& self) {
             boost::asio::co_spawn(
@@ -137,14 +138,14 @@ private:
     };
 
     template <class Operation, class Token>
-    static auto start(Operation operation, Token&& token) {
+    auto start(Operation operation, Token&& token) {
         auto* const on = operation.on;
         if constexpr (Operation::counts) {
             return boost::asio::async_compose<Token, void(boost::system::error_code, std::size_t)>(
-                running<Operation>{std::move(operation)}, token, on->get_executor());
+                running<Operation>{std::move(operation), transport_}, token, on->get_executor());
         } else {
             return boost::asio::async_compose<Token, void(boost::system::error_code)>(
-                running<Operation>{std::move(operation)}, token, on->get_executor());
+                running<Operation>{std::move(operation), transport_}, token, on->get_executor());
         }
     }
 

@@ -58,6 +58,11 @@ public:
                                   boost::system::error_code& ec) = 0;
     virtual boost::asio::awaitable<io_result> write_some(
         std::span<const boost::asio::const_buffer> pieces) = 0;
+    /// Bytes have come that nobody has read.
+    virtual bool has_unread() {
+        boost::system::error_code ec;
+        return socket_.available(ec) != 0 && !ec;
+    }
     /// Tells the peer that nothing more will come.
     virtual boost::asio::awaitable<io_result> end() = 0;
 
