@@ -130,6 +130,19 @@ TEST_CASE("What cannot be sent for other reasons is refused, and the field is na
           }).starts_with("attachments[0].filename must"));
     CHECK(after([](message& m) { m.attachments[0].content_type = "text"; }) ==
           "attachments[0].content_type is no media type");
+    for (const auto* type : {"text/", "/plain", "te xt/plain", "text/pl ain", "text/plain/x",
+                             "text/ ;a=b", "text", ";/x"}) {
+        CHECK(after([=](message& m) { m.attachments[0].content_type = type; }) ==
+              "attachments[0].content_type is no media type");
+    }
+    for (const auto* type : {"multipart/mixed", "Message/RFC822"}) {
+        CHECK(after([=](message& m) {
+                  m.attachments[0].content_type = type;
+              }).starts_with("attachments[0].content_type is multipart or message"));
+    }
+    for (const auto* type : {"", "image/svg+xml", "text/plain; charset=utf-8", "text/plain ;a=b"}) {
+        CHECK(after([=](message& m) { m.attachments[0].content_type = type; }).empty());
+    }
     CHECK(after([](message& m) { m.message_id = "<1@example.com>"; }) ==
           "message_id is not of the form left@domain");
 }
@@ -188,6 +201,13 @@ TEST_CASE("A Message-ID is made where there is none, of the sender's domain, eac
     CHECK(one.message_id.ends_with("@example.com"));
     CHECK(holds(one.data, "Message-ID: <" + one.message_id + ">"));
     CHECK(one.message_id != prepare(m).message_id);
+}
+
+TEST_CASE("Headers that programs read arrive as they were given") {
+    auto m = make_message();
+    const auto url = "<https://shop.example/unsubscribe?" + std::string(200, 'x') + ">";
+    m.headers = {{"List-Unsubscribe", url}};
+    CHECK(holds(prepare(m).data, "List-Unsubscribe: " + url));
 }
 
 TEST_CASE("Lines that begin with a dot are sent with two") {

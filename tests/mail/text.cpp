@@ -81,11 +81,33 @@ TEST_CASE("ASCII stays readable and is folded at spaces") {
     CHECK(unfolded == "Subject: " + words);
 }
 
+TEST_CASE("Words that end with a colon are folded like others, but not the field's name") {
+    std::string words;
+    for (int i = 0; i < 500; ++i) {
+        words += i == 0 ? "a:" : " a:";
+    }
+    std::string unfolded;
+    for (const auto& line : lines_of(subject(words))) {
+        CHECK(line.size() <= 76);
+        unfolded += line;
+    }
+    CHECK(unfolded == "Subject: " + words);
+    CHECK(subject(std::string(100, 'x')).starts_with("Subject: x"));
+}
+
 TEST_CASE("Text that a reader would take for something else is encoded") {
     for (const std::string text : {"=?UTF-8?Q?x?=", " x", "x ", "a  b", "a\tb", "\x7f"}) {
         CHECK(subject(text).starts_with("Subject: =?UTF-8?B?"));
     }
-    CHECK(subject(std::string(200, 'x')).starts_with("Subject: =?UTF-8?B?"));
+}
+
+TEST_CASE("A long word stays as it is, unless no server would take the line") {
+    const std::string word(989, 'x');
+    CHECK(subject(word) == "Subject: " + word);
+    CHECK(subject("a " + word) == "Subject: a\r\n " + word);
+    for (const auto& line : lines_of(subject(word + "x"))) {
+        CHECK(line.size() <= 76);
+    }
 }
 
 TEST_CASE("Names are quoted where they have to be") {

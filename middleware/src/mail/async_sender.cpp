@@ -10,6 +10,7 @@
 #include <boost/asio/use_awaitable.hpp>
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 namespace postlude::mail::detail {
@@ -21,9 +22,12 @@ using boost::system::error_code;
 struct async_sender::job {
     prepared mail;
     std::unique_ptr<send_operation> operation;
+    asio::steady_timer deadline;
     asio::cancellation_signal stop{};
     /// Why it was given up: time, the caller, the mailer's end.
     error_code given_up{};
+
+    const char* words() const { return given_up == errc::timed_out ? "time-out" : "given up"; }
 };
 
 /// A connection, and the event that libcurl has made it.
@@ -32,6 +36,29 @@ struct async_sender::line : connection {
         : connection(options, multi), made(strand, asio::steady_timer::time_point::max()) {}
 
     asio::steady_timer made;
+};
+
+/// A connection's socket, watched from the first time that it has to be waited for. libcurl owns
+/// it, also when the coroutine ends together with the event loop.
+class async_sender::borrowed {
+public:
+    borrowed(const strand& strand, curl_socket_t socket) : strand_(strand), socket_(socket) {}
+    borrowed(const borrowed&) = delete;
+    borrowed& operator=(const borrowed&) = delete;
+    ~borrowed() {
+        if (watched_) {
+            watched_->release();
+        }
+    }
+
+    asio::posix::stream_descriptor& get() {
+        return watched_ ? *watched_ : watched_.emplace(strand_, socket_);
+    }
+
+private:
+    const strand& strand_;
+    curl_socket_t socket_;
+    std::optional<asio::posix::stream_descriptor> watched_;
 };
 
 /// A socket of libcurl's while it connects. libcurl owns it.
@@ -64,7 +91,8 @@ async_sender::~async_sender() {
 
 void async_sender::start(prepared mail, std::unique_ptr<send_operation> operation) {
     auto slot = operation->slot();
-    const auto made = std::make_shared<job>(std::move(mail), std::move(operation));
+    const auto made = std::make_shared<job>(std::move(mail), std::move(operation),
+                                            asio::steady_timer(strand_, options_.timeout));
     if (slot.is_connected()) {
         slot.assign([self = weak_from_this(),
                      job = std::weak_ptr(made)](asio::cancellation_type type) {
@@ -103,6 +131,14 @@ void async_sender::enqueue(const std::shared_ptr<job>& job) {
         finish(job, {asio::error::operation_aborted, {job->mail.message_id, {}, "given up"}});
         return;
     }
+    job->deadline.async_wait(
+        [weak_self = weak_from_this(), weak = std::weak_ptr(job)](error_code ec) {
+            const auto self = weak_self.lock();
+            const auto found = weak.lock();
+            if (!ec && self && found) {
+                self->give_up(found, errc::timed_out);
+            }
+        });
     waiting_.push_back(job);
     start_waiting();
 }
@@ -114,7 +150,7 @@ void async_sender::give_up(const std::shared_ptr<job>& job, error_code why) {
     job->given_up = why;
     if (const auto found = std::ranges::find(waiting_, job); found != waiting_.end()) {
         waiting_.erase(found);
-        finish(job, {why, {job->mail.message_id, {}, "given up"}});
+        finish(job, {why, {job->mail.message_id, {}, job->words()}});
     } else {
         job->stop.emit(asio::cancellation_type::terminal);
     }
@@ -142,20 +178,14 @@ void async_sender::start_waiting() {
 
 void async_sender::finish(const std::shared_ptr<job>& job, outcome end) {
     const auto operation = std::move(job->operation);
+    job->deadline.cancel();
+    hide_credentials(end, options_);
     operation->complete(end.code, std::move(end.about));
 }
 
 asio::awaitable<outcome> async_sender::deliver(std::shared_ptr<job> job) {
     const auto self = shared_from_this();  // before the line, which refers to it
     co_await asio::this_coro::throw_if_cancelled(false);
-    asio::steady_timer deadline(strand_, options_.timeout);
-    deadline.async_wait([self, weak = std::weak_ptr(job)](error_code ec) {
-        const auto found = weak.lock();
-        if (!ec && found) {
-            self->give_up(found, errc::timed_out);
-        }
-    });
-
     outcome end;
     bool stale = false;
     auto line = take_idle();
@@ -166,9 +196,8 @@ asio::awaitable<outcome> async_sender::deliver(std::shared_ptr<job> job) {
         line = std::make_unique<async_sender::line>(options_, multi_.get(), strand_);
         co_await deliver_on(line, *job, end, stale);
     }
-    if (line && !closed_ && idle_.size() < options_.connections) {
-        line->rest();
-        idle_.push_back(std::move(line));
+    if (line && !closed_) {
+        keep(std::move(line));
     }
     co_return end;
 }
@@ -179,39 +208,59 @@ asio::awaitable<void> async_sender::deliver_on(std::unique_ptr<line>& line, job&
     error_code ec;
     auto token = asio::redirect_error(asio::use_awaitable, ec);
     auto& connection = *line;
-    const auto words = [&] { return job.given_up == errc::timed_out ? "time-out" : "given up"; };
     stale = false;
     while (!connection.is_connected() && !connection.failure() && !job.given_up) {
         co_await line->made.async_wait(token);
     }
     if (!connection.is_connected()) {
-        end =
-            connection.failure() ? *connection.failure() : outcome{job.given_up, {{}, {}, words()}};
+        end = connection.failure() ? *connection.failure()
+                                   : outcome{job.given_up, {{}, {}, job.words()}};
         line.reset();
         co_return;
     }
     transaction transaction(job.mail, connection.announces_size());
-    {
-        asio::posix::stream_descriptor socket(strand_, connection.socket());
-        for (;;) {
-            if (job.given_up) {
-                transaction.broken(job.given_up, words());
-            }
-            const auto need = connection.step(transaction);
-            if (need == connection::need::nothing) {
-                break;
-            }
-            co_await socket.async_wait(need == connection::need::read
-                                           ? asio::posix::stream_descriptor::wait_read
-                                           : asio::posix::stream_descriptor::wait_write,
-                                       token);
-        }
-        socket.release();  // it is libcurl's
+    if (job.given_up) {
+        transaction.broken(job.given_up, job.words());
     }
+    co_await converse(connection, transaction, job);
     end = *transaction.end();
     stale = transaction.stale();
     if (!transaction.clean()) {
         line.reset();
+    }
+}
+
+asio::awaitable<void> async_sender::converse(connection& connection, transaction& transaction,
+                                             const job& job) {
+    error_code ec;
+    auto token = asio::redirect_error(asio::use_awaitable, ec);
+    borrowed socket(strand_, connection.socket());
+    for (;;) {
+        const auto need = connection.step(transaction);
+        if (job.given_up) {  // after the step: the answer may have come meanwhile
+            transaction.broken(job.given_up, job.words());
+        }
+        if (transaction.end()) {
+            co_return;
+        }
+        if (need == connection::need::again) {
+            co_await asio::post(strand_, token);
+        } else {
+            co_await socket.get().async_wait(need == connection::need::read
+                                                 ? asio::posix::stream_descriptor::wait_read
+                                                 : asio::posix::stream_descriptor::wait_write,
+                                             token);
+        }
+    }
+}
+
+void async_sender::keep(std::unique_ptr<line> line) {
+    line->rest();
+    while (!idle_.empty() && idle_.front()->rested_for(options_.idle)) {
+        idle_.pop_front();
+    }
+    if (idle_.size() < options_.connections) {
+        idle_.push_back(std::move(line));
     }
 }
 
@@ -227,25 +276,31 @@ std::unique_ptr<async_sender::line> async_sender::take_idle() {
 }
 
 int async_sender::on_socket(CURL*, curl_socket_t socket, int what, void* user, void*) {
-    auto& self = *static_cast<async_sender*>(user);
-    const auto found = self.watches_.find(socket);
+    try {
+        static_cast<async_sender*>(user)->watch_socket(socket, what);
+        return 0;
+    } catch (...) {  // nothing is thrown through libcurl
+        return -1;
+    }
+}
+
+void async_sender::watch_socket(curl_socket_t socket, int what) {
+    const auto found = watches_.find(socket);
     if (what == CURL_POLL_REMOVE) {
-        if (found != self.watches_.end()) {
+        if (found != watches_.end()) {
             found->second->wanted = 0;
             found->second->descriptor.release();
-            self.watches_.erase(found);
+            watches_.erase(found);
         }
-        return 0;
+        return;
     }
     const auto& watch =
-        found != self.watches_.end()
+        found != watches_.end()
             ? found->second
-            : self.watches_
-                  .emplace(socket, std::make_shared<async_sender::watch>(self.strand_, socket))
+            : watches_.emplace(socket, std::make_shared<async_sender::watch>(strand_, socket))
                   .first->second;
     watch->wanted = what;
-    self.wait_for(watch);
-    return 0;
+    wait_for(watch);
 }
 
 void async_sender::wait_for(const std::shared_ptr<watch>& watch) {
@@ -271,20 +326,27 @@ void async_sender::wait_for(const std::shared_ptr<watch>& watch) {
 }
 
 int async_sender::on_timer(CURLM*, long ms, void* user) {
-    auto& self = *static_cast<async_sender*>(user);
-    if (ms < 0) {
-        self.timer_.cancel();
+    try {
+        static_cast<async_sender*>(user)->set_timer(ms);
         return 0;
+    } catch (...) {
+        return -1;
+    }
+}
+
+void async_sender::set_timer(long ms) {
+    if (ms < 0) {
+        timer_.cancel();
+        return;
     }
     // Never at once: libcurl must not be called from where it calls.
-    self.timer_.expires_after(std::chrono::milliseconds(ms));
-    self.timer_.async_wait([sender = self.weak_from_this()](error_code ec) {
+    timer_.expires_after(std::chrono::milliseconds(ms));
+    timer_.async_wait([sender = weak_from_this()](error_code ec) {
         const auto found = sender.lock();
         if (!ec && found) {
             found->ready(CURL_SOCKET_TIMEOUT, 0);
         }
     });
-    return 0;
 }
 
 void async_sender::ready(curl_socket_t socket, int events) {

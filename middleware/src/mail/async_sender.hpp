@@ -15,7 +15,6 @@
 #include <map>
 #include <memory>
 #include <set>
-#include <vector>
 
 namespace postlude::mail::detail {
 
@@ -39,6 +38,7 @@ private:
     struct job;
     struct line;
     struct watch;
+    class borrowed;
 
     void enqueue(const std::shared_ptr<job>& job);
     void give_up(const std::shared_ptr<job>& job, boost::system::error_code why);
@@ -47,11 +47,16 @@ private:
     boost::asio::awaitable<outcome> deliver(std::shared_ptr<job> job);
     boost::asio::awaitable<void> deliver_on(std::unique_ptr<line>& line, job& job, outcome& end,
                                             bool& stale);
+    boost::asio::awaitable<void> converse(connection& connection, transaction& transaction,
+                                          const job& job);
+    void keep(std::unique_ptr<line> line);
     std::unique_ptr<line> take_idle();
 
     // What libcurl asks for.
     static int on_socket(CURL* handle, curl_socket_t socket, int what, void* self, void* known);
     static int on_timer(CURLM* multi, long ms, void* self);
+    void watch_socket(curl_socket_t socket, int what);
+    void set_timer(long ms);
     void wait_for(const std::shared_ptr<watch>& watch);
     void ready(curl_socket_t socket, int events);
 
@@ -60,7 +65,7 @@ private:
     boost::asio::steady_timer timer_;
     multi_handle multi_;
     std::map<curl_socket_t, std::shared_ptr<watch>> watches_;
-    std::vector<std::unique_ptr<line>> idle_;  ///< the one used last at the end
+    std::deque<std::unique_ptr<line>> idle_;  ///< the one used last at the end
     std::deque<std::shared_ptr<job>> waiting_;
     std::set<std::shared_ptr<job>> running_;
     bool closed_ = false;

@@ -4,6 +4,7 @@
 #include <boost/asio/error.hpp>
 
 #include <algorithm>
+#include <vector>
 
 namespace postlude::mail::detail {
 
@@ -40,6 +41,9 @@ public:
 
     /// Waits for the socket of the connection. False: woken, or too late.
     bool wait(connection::need need, const std::stop_token& stop, clock::time_point deadline) {
+        if (need == connection::need::again) {
+            return !stop.stop_requested() && clock::now() < deadline;
+        }
         curl_waitfd extra{};
         extra.fd = connection_.socket();
         extra.events = need == connection::need::read ? CURL_WAIT_POLLIN : CURL_WAIT_POLLOUT;
@@ -81,15 +85,20 @@ std::shared_ptr<blocking_sender::line> blocking_sender::take_idle() {
     }
 }
 
-void blocking_sender::keep(std::shared_ptr<line> line) {
+void blocking_sender::keep(const std::shared_ptr<line>& line) {
     line->get().rest();
+    std::vector<std::shared_ptr<class line>> old;  // closed without the lock
     const std::lock_guard lock(mutex_);
+    while (!idle_.empty() && idle_.front()->get().rested_for(options_.idle)) {
+        old.push_back(std::move(idle_.front()));
+        idle_.pop_front();
+    }
     if (idle_.size() < options_.connections) {
-        idle_.push_back(std::move(line));
+        idle_.push_back(line);
     }
 }
 
-outcome blocking_sender::send_on(std::shared_ptr<line> line, const prepared& mail,
+outcome blocking_sender::send_on(const std::shared_ptr<line>& line, const prepared& mail,
                                  const std::stop_token& stop, clock::time_point deadline,
                                  bool& stale) {
     const std::stop_callback wake(stop, [&] { line->wake(); });
@@ -117,22 +126,29 @@ outcome blocking_sender::send_on(std::shared_ptr<line> line, const prepared& mai
             break;
         }
         if (!line->wait(need, stop, deadline)) {
+            connection.step(transaction);  // the answer may have come meanwhile
             transaction.broken(given_up(), why());
             break;
         }
     }
     stale = transaction.stale();
     if (transaction.clean()) {
-        keep(std::move(line));
+        keep(line);
     }
     return *transaction.end();
 }
 
 outcome blocking_sender::send(const prepared& mail, const std::stop_token& stop) {
+    auto end = deliver(mail, stop);
+    hide_credentials(end, options_);
+    return end;
+}
+
+outcome blocking_sender::deliver(const prepared& mail, const std::stop_token& stop) {
     const auto deadline = clock::now() + options_.timeout;
     if (auto idle = take_idle()) {
         bool stale = false;
-        auto end = send_on(std::move(idle), mail, stop, deadline, stale);
+        auto end = send_on(idle, mail, stop, deadline, stale);
         if (!stale) {
             return end;
         }

@@ -4,10 +4,10 @@
 
 #include "mail/connection.hpp"
 
+#include <deque>
 #include <memory>
 #include <mutex>
 #include <stop_token>
-#include <vector>
 
 namespace postlude::mail::detail {
 
@@ -21,14 +21,16 @@ public:
 private:
     class line;
 
+    outcome deliver(const prepared& mail, const std::stop_token& stop);
     std::shared_ptr<line> take_idle();
-    void keep(std::shared_ptr<line> line);
-    outcome send_on(std::shared_ptr<line> line, const prepared& mail, const std::stop_token& stop,
-                    std::chrono::steady_clock::time_point deadline, bool& stale);
+    void keep(const std::shared_ptr<line>& line);
+    outcome send_on(const std::shared_ptr<line>& line, const prepared& mail,
+                    const std::stop_token& stop, std::chrono::steady_clock::time_point deadline,
+                    bool& stale);
 
     const mailer_options& options_;
     std::mutex mutex_;
-    std::vector<std::shared_ptr<line>> idle_;  ///< the one used last at the end
+    std::deque<std::shared_ptr<line>> idle_;  ///< the one used last at the end
 };
 
 }  // namespace postlude::mail::detail

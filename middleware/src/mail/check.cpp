@@ -81,17 +81,40 @@ void check(const std::vector<mailbox>& boxes, const std::string& field) {
     }
 }
 
+std::string lower_case(std::string_view text) {
+    std::string lower(text);
+    std::ranges::transform(lower, lower.begin(),
+                           [](char c) { return c >= 'A' && c <= 'Z' ? char(c - 'A' + 'a') : c; });
+    return lower;
+}
+
+bool token(std::string_view text) noexcept {
+    return !text.empty() && only(text, "!#$%&'*+-.^_`{|}~");
+}
+
+/// "type/subtype", or that with parameters behind a semicolon.
+void check_media_type(std::string_view text, const std::string& field) {
+    const auto slash = text.find('/');
+    auto subtype = text.substr(std::min(slash, text.size() - 1) + 1);
+    subtype = subtype.substr(0, subtype.find(';'));
+    subtype = subtype.substr(0, subtype.find_last_not_of(' ') + 1);
+    const auto type = text.substr(0, slash);
+    if (!token(type) || !token(subtype) || text.size() > 255 || !detail::printable_ascii(text)) {
+        refuse(field, "is no media type");
+    }
+    if (const auto lower = lower_case(type); lower == "multipart" || lower == "message") {
+        refuse(field, "is multipart or message, which cannot be attached as bytes");
+    }
+}
+
 void check(const attachment& file, const std::string& field) {
     line_of_text(file.filename, field + ".filename");
     if (file.filename.empty() || file.filename.size() > 255) {
         refuse(field + ".filename", "must have 1 to 255 bytes");
     }
     one_line(file.content_type, field + ".content_type");
-    const auto slash = file.content_type.find('/');
-    if (!file.content_type.empty() &&
-        (slash == 0 || slash == file.content_type.npos || file.content_type.size() > 255 ||
-         !detail::printable_ascii(file.content_type))) {
-        refuse(field + ".content_type", "is no media type");
+    if (!file.content_type.empty()) {
+        check_media_type(file.content_type, field + ".content_type");
     }
 }
 
@@ -110,10 +133,7 @@ bool is_own(std::string_view name) {
                              "content-type"sv,
                              "content-transfer-encoding"sv,
                              "content-disposition"sv};
-    std::string lower(name);
-    std::ranges::transform(lower, lower.begin(),
-                           [](char c) { return c >= 'A' && c <= 'Z' ? char(c - 'A' + 'a') : c; });
-    return std::ranges::find(own, lower) != own.end();
+    return std::ranges::find(own, lower_case(name)) != own.end();
 }
 
 void check(const header& header, const std::string& field) {

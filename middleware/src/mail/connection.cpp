@@ -3,13 +3,19 @@
 
 #include "mail/text.hpp"
 
+#include <boost/asio/ip/address_v6.hpp>
 #include <boost/system/system_error.hpp>
+
+#include <strings.h>
 
 #include <array>
 
 namespace postlude::mail::detail {
 
 namespace {
+
+/// Reads and writes before whoever else uses the thread gets it, however fast the server is.
+constexpr int turn_limit = 64;
 
 [[noreturn]] void bad_option(const std::string& sentence) {
     throw boost::system::system_error(errc::bad_option, sentence);
@@ -24,6 +30,37 @@ void check_range(const char* name, std::chrono::milliseconds value, long least) 
 bool one_line(std::string_view text) {
     using namespace std::string_view_literals;
     return text.find_first_of("\r\n\0"sv) == text.npos;
+}
+
+/// A name, or an IP address; never with a port, which would be taken for half an IPv6 address.
+bool is_host(std::string_view host) {
+    if (host.find(':') != host.npos) {
+        boost::system::error_code ec;
+        boost::asio::ip::make_address_v6(host, ec);
+        return !ec;
+    }
+    return !host.empty() && host.size() <= 253 && only(host, "-_.") && !host.starts_with('.') &&
+           host.find("..") == host.npos;
+}
+
+/// Whether it is a line of the answer to EHLO with that keyword, in whichever case.
+bool announces(std::string_view line, std::string_view keyword) {
+    if (!line.starts_with("250") || line.size() < 4 + keyword.size()) {
+        return false;
+    }
+    line.remove_prefix(4);
+    return ::strncasecmp(line.data(), keyword.data(), keyword.size()) == 0 &&
+           (line.size() == keyword.size() || line[keyword.size()] == ' ');
+}
+
+void hide(std::string& text, std::string_view secret) {
+    constexpr std::string_view shown = "***";
+    if (secret.empty()) {
+        return;
+    }
+    for (auto at = text.find(secret); at != text.npos; at = text.find(secret, at + shown.size())) {
+        text.replace(at, secret.size(), shown);
+    }
 }
 
 bool is_this_machine(std::string_view host) {
@@ -43,7 +80,7 @@ std::string url(const mailer_options& options) {
 }  // namespace
 
 void check(const mailer_options& options) {
-    if (options.host.empty() || options.host.size() > 253 || !only(options.host, "-_.:")) {
+    if (!is_host(options.host)) {
         bad_option("host must be the name or the IP address of a mail server");
     }
     if (options.client_name.size() > 253 || !only(options.client_name, "-.")) {
@@ -69,11 +106,22 @@ void check(const mailer_options& options) {
     }
 }
 
+void hide_credentials(outcome& end, const mailer_options& options) {
+    const auto& username = options.username;
+    const auto& password = options.password;
+    if (!username.empty()) {
+        // As AUTH PLAIN and AUTH LOGIN have them: servers repeat lines that they do not like.
+        const std::string nul(1, '\0');
+        hide(end.about.reply, base64(nul + username + nul + password));
+        hide(end.about.reply, base64(password));
+        hide(end.about.reply, base64(username));
+    }
+    hide(end.about.reply, password);
+    hide(end.about.reply, username);
+}
+
 connection::connection(const mailer_options& options, CURLM* multi)
-    : handle_(make_easy()),
-      multi_(multi),
-      password_(options.password),
-      authenticates_(!options.username.empty()) {
+    : handle_(make_easy()), multi_(multi), authenticates_(!options.username.empty()) {
     set_options(options);
     if (curl_multi_add_handle(multi_, handle_.get()) != CURLM_OK) {
         throw std::bad_alloc();
@@ -122,21 +170,29 @@ void connection::set_options(const mailer_options& options) {
 
 /// libcurl gives it each line that the server sends while connecting.
 std::size_t connection::take_line(char* bytes, std::size_t size, std::size_t n, void* self) {
-    auto& connection = *static_cast<class connection*>(self);
-    std::string_view line(bytes, size * n);
+    try {
+        static_cast<connection*>(self)->note({bytes, size * n});
+        return size * n;
+    } catch (...) {  // nothing is thrown through libcurl
+        return 0;
+    }
+}
+
+void connection::note(std::string_view line) {
     while (line.ends_with('\n') || line.ends_with('\r')) {
         line.remove_suffix(1);
     }
-    if (connection.reply_.complete()) {
-        connection.reply_ = {};
+    if (reply_.complete()) {
+        reply_ = {};
     }
-    connection.reply_.add(line);
-    connection.authenticated_ = connection.authenticated_ || line.starts_with("235");
-    if (line == "250-SIZE" || line == "250 SIZE" || line.starts_with("250-SIZE ") ||
-        line.starts_with("250 SIZE ")) {
-        connection.size_ = true;
+    reply_.add(line);
+    if (line.starts_with("220")) {
+        // The greeting, or TLS begins: what was said before it counts no more.
+        authenticated_ = false;
+        size_ = false;
     }
-    return size * n;
+    authenticated_ = authenticated_ || line.starts_with("235");
+    size_ = size_ || announces(line, "SIZE");
 }
 
 void connection::connected(CURLcode result) {
@@ -159,11 +215,9 @@ outcome connection::explain(CURLcode result) const {
     end.about.reply = refused      ? reply_.text()
                       : reason_[0] ? std::string(reason_.data())
                                    : std::string(curl_easy_strerror(result));
-    if (!password_.empty() && end.about.reply.find(password_) != std::string::npos) {
-        end.about.reply = "the server's answer repeats the password and is left out";
-    }
     switch (result) {
     case CURLE_OPERATION_TIMEDOUT: end.code = errc::timed_out; break;
+    case CURLE_URL_MALFORMAT: end.code = errc::bad_option; break;
     case CURLE_LOGIN_DENIED:
         end.code = refused && reply_.code() < 500 ? errc::try_later : errc::authentication_failed;
         break;
@@ -195,7 +249,10 @@ void connection::receive(transaction& mail, need& need) {
 
 connection::need connection::step(transaction& mail) {
     auto need = need::nothing;
-    while (!mail.end() && need == need::nothing) {
+    for (int turns = 0; !mail.end() && need == need::nothing; ++turns) {
+        if (turns == turn_limit) {
+            return need::again;
+        }
         const auto output = mail.output();
         if (output.empty()) {
             receive(mail, need);
@@ -218,7 +275,7 @@ connection::need connection::step(transaction& mail) {
 }
 
 bool connection::usable(std::chrono::milliseconds idle) const noexcept {
-    if (std::chrono::steady_clock::now() - since_ > idle) {
+    if (rested_for(idle)) {
         return false;
     }
     // A server that has closed it, or says that it does, has sent something.

@@ -15,6 +15,9 @@ namespace postlude::mail::detail {
 /// Throws system_error(errc::bad_option) with a sentence that names the option.
 void check(const mailer_options& options);
 
+/// Takes user name and password out of what the server or libcurl says.
+void hide_credentials(outcome& end, const mailer_options& options);
+
 /// A connection to the mail server. libcurl, run by the owner of a multi handle, makes it:
 /// name, TCP, TLS, greeting, EHLO, authentication. Then it carries transactions, without libcurl's
 /// multi interface and without blocking. Used by one thread at a time.
@@ -36,17 +39,22 @@ public:
     curl_socket_t socket() const noexcept { return socket_; }
     bool announces_size() const noexcept { return size_; }
 
-    enum class need { nothing, read, write };
-    /// Goes on with a transaction until it has ended (nothing), or the socket is to be waited for.
+    enum class need { nothing, read, write, again };
+    /// Goes on with a transaction until it has ended (nothing), the socket is to be waited for, or
+    /// others should have their turn (again).
     need step(transaction& mail);
 
     /// The mail is done, and the connection waits for another one.
     void rest() noexcept { since_ = std::chrono::steady_clock::now(); }
+    bool rested_for(std::chrono::milliseconds idle) const noexcept {
+        return std::chrono::steady_clock::now() - since_ > idle;
+    }
     /// Whether it may carry another mail, as far as this side knows.
     bool usable(std::chrono::milliseconds idle) const noexcept;
 
 private:
     static std::size_t take_line(char* bytes, std::size_t size, std::size_t n, void* self);
+    void note(std::string_view line);
     void set_options(const mailer_options& options);
     outcome explain(CURLcode result) const;
     void receive(transaction& mail, need& need);
@@ -54,7 +62,6 @@ private:
     easy_handle handle_;
     CURLM* multi_;
     std::array<char, CURL_ERROR_SIZE> reason_{};
-    std::string password_;
     bool authenticates_;
     reply reply_;  ///< the last one while connecting
     bool size_ = false;

@@ -161,6 +161,7 @@ prepared prepare(const message& message, std::chrono::system_clock::time_point n
     set(handle.get(), CURLOPT_HTTPHEADER, header.get());
     set(handle.get(), CURLOPT_MIMEPOST, parts.get());
     mail.data = render(handle.get());
+    mail.data.shrink_to_fit();  // many may wait
     return mail;
 }
 

@@ -186,8 +186,12 @@ std::string render(CURL* handle) {
         server.poll();
     }
     server.poll();
-    if (transfer.result() != CURLE_OK) {
+    if (const auto result = transfer.result(); result == CURLE_OUT_OF_MEMORY) {
         throw std::bad_alloc();
+    } else if (result != CURLE_OK) {
+        throw outcome{
+            errc::connection_failed,
+            {{}, {}, std::string("the mail is not encoded: ") + curl_easy_strerror(result)}};
     }
     return std::move(server).take_data();
 }

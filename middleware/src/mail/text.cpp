@@ -11,25 +11,9 @@ namespace postlude::mail::detail {
 namespace {
 
 constexpr std::size_t line_limit = 76;
+constexpr std::size_t hard_line_limit = 998;
 constexpr std::string_view letters_and_digits =
     "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
-
-std::string base64(std::string_view bytes) {
-    constexpr std::string_view digits =
-        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    std::string encoded;
-    for (std::size_t i = 0; i < bytes.size(); i += 3) {
-        const auto group = bytes.substr(i, 3);
-        std::uint32_t bits = 0;
-        for (std::size_t k = 0; k < 3; ++k) {
-            bits = bits << 8 | (k < group.size() ? static_cast<unsigned char>(group[k]) : 0u);
-        }
-        for (std::size_t k = 0; k < 4; ++k) {
-            encoded += k <= group.size() ? digits[bits >> (18 - 6 * k) & 63] : '=';
-        }
-    }
-    return encoded;
-}
 
 bool continues(char c) noexcept { return (static_cast<unsigned char>(c) & 0xC0) == 0x80; }
 
@@ -119,6 +103,23 @@ bool valid_utf8(std::string_view text) noexcept {
     return true;
 }
 
+std::string base64(std::string_view bytes) {
+    constexpr std::string_view digits =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    std::string encoded;
+    for (std::size_t i = 0; i < bytes.size(); i += 3) {
+        const auto group = bytes.substr(i, 3);
+        std::uint32_t bits = 0;
+        for (std::size_t k = 0; k < 3; ++k) {
+            bits = bits << 8 | (k < group.size() ? static_cast<unsigned char>(group[k]) : 0u);
+        }
+        for (std::size_t k = 0; k < 4; ++k) {
+            encoded += k <= group.size() ? digits[bits >> (18 - 6 * k) & 63] : '=';
+        }
+    }
+    return encoded;
+}
+
 std::string crlf_lines(std::string_view text) {
     std::string lines;
     lines.reserve(text.size() + text.size() / 32);
@@ -146,7 +147,7 @@ std::string date(std::chrono::system_clock::time_point now) {
 }
 
 header_field::header_field(std::string_view name)
-    : text_(std::string(name) + ":"), column_(text_.size()) {}
+    : text_(std::string(name) + ":"), column_(text_.size()), name_(text_.size()) {}
 
 void header_field::fold() {
     text_ += "\r\n";
@@ -154,7 +155,7 @@ void header_field::fold() {
 }
 
 void header_field::word(std::string_view word) {
-    if (column_ + 1 + word.size() > line_limit && text_.back() != ':') {
+    if (column_ + 1 + word.size() > line_limit && text_.size() != name_) {
         fold();
     }
     text_ += ' ';
@@ -187,7 +188,9 @@ void header_field::encoded(std::string_view text) {
 }
 
 void header_field::unstructured(std::string_view text) {
-    if (!folds(text) || longest_word(text) > line_limit - 1) {
+    // A long word without a space may be a URL or an id, which programs read: only where no server
+    // would take the line is it encoded.
+    if (!folds(text) || text_.size() + 1 + longest_word(text) > hard_line_limit) {
         encoded(text);
         return;
     }

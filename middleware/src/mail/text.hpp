@@ -15,6 +15,8 @@ bool printable_ascii(std::string_view text) noexcept;
 /// Well-formed as RFC 3629 has it: nothing overlong, no surrogates, nothing above U+10FFFF.
 bool valid_utf8(std::string_view text) noexcept;
 
+std::string base64(std::string_view bytes);
+
 /// With the line ends of mail: each LF that follows no CR gets one.
 std::string crlf_lines(std::string_view text);
 
@@ -45,6 +47,7 @@ private:
 
     std::string text_;
     std::size_t column_;
+    std::size_t name_;  ///< the length of its beginning, after which no line may break
 };
 
 /// "; name=value" for a parameter in UTF-8, by RFC 2231 in parts of a line each.

@@ -9,7 +9,18 @@ namespace postlude::mail::detail {
 namespace {
 
 constexpr std::size_t reply_limit = 4'096;
+constexpr int reply_line_limit = 100;
 constexpr std::size_t reply_text_limit = 1'024;
+
+/// What SIZE announces: without the doubled dots and the last one (RFC 1870, section 5).
+std::size_t message_size(std::string_view data) noexcept {
+    constexpr std::string_view last = ".\r\n";
+    std::size_t size = data.size() - std::min(data.size(), last.size());
+    for (auto at = data.find("\n.."); at != data.npos; at = data.find("\n..", at + 1)) {
+        --size;
+    }
+    return size;
+}
 
 bool digit(char c) noexcept { return c >= '0' && c <= '9'; }
 
@@ -39,7 +50,7 @@ errc meaning(int code) noexcept { return code >= 500 ? errc::rejected : errc::tr
 
 transaction::transaction(const prepared& mail, bool announce_size) : mail_(mail) {
     command("MAIL FROM:<" + mail.sender + ">" +
-            (announce_size ? " SIZE=" + std::to_string(mail.data.size()) : std::string()));
+            (announce_size ? " SIZE=" + std::to_string(message_size(mail.data)) : std::string()));
 }
 
 std::string_view transaction::output() const noexcept { return output_; }
@@ -77,12 +88,23 @@ void transaction::received(std::string_view bytes) {
         input_.erase(0, line_end + 1);
         if (reply_.complete()) {
             answer(std::exchange(reply_, {}));
+            lines_ = 0;
+            // A server that closes may say so at any time.
+            if (!end_ && !input_.empty() && !input_.starts_with("421")) {
+                broken(errc::bad_reply, "the server answers what it was not asked");
+            }
+        } else if (++lines_ == reply_line_limit) {
+            broken(errc::bad_reply, "the server's answer does not end");
         }
     }
 }
 
 void transaction::answer(const reply& reply) {
     answered_ = answered_ || reply.code() != 421;
+    if (!output_.empty() && reply.code() < 400) {
+        broken(errc::bad_reply, "the server answers before it has been asked: " + reply.text());
+        return;
+    }
     const auto wanted = phase_ == phase::data ? 3 : 2;
     if (reply.code() / 100 != wanted) {
         refused(reply);

@@ -71,6 +71,7 @@ private:
     std::string_view output_;
     std::string input_;
     reply reply_;
+    int lines_ = 0;  ///< of the reply that is not complete yet
     bool answered_ = false;
     std::optional<outcome> end_;
 };

@@ -26,13 +26,13 @@ enum class security {
 };
 
 struct mailer_options {
-    /// A name or an IP address.
+    /// A name or an IP address, without a port.
     std::string host = "127.0.0.1";
     /// 0 takes what is usual: 587 for starttls, 465 for tls, 25 for none.
     unsigned short port = 0;
     mail::security security = security::starttls;
     /// Empty: no authentication. The best method that both sides know is taken. Neither is ever
-    /// part of an error or a report.
+    /// part of an error or a report: where the server repeats one, "***" stands there.
     std::string username{};
     std::string password{};
     /// Lets a password go over a connection without TLS to a host that is not this one. Without
@@ -46,13 +46,15 @@ struct mailer_options {
     std::string client_name{};
     /// 1 ms to 1 h, for name, connection, TLS, greeting and authentication together.
     std::chrono::milliseconds connect_timeout{10'000};
-    /// 1 ms to 1 h, for a mail from its turn to the server's last answer. A short one makes
+    /// 1 ms to 1 h, for a mail from the call to the server's last answer, the wait for its turn
+    /// included: so it also bounds how many mails `async_send` keeps in memory. A short one makes
     /// unconfirmed mails, and thereby duplicates, likelier.
     std::chrono::milliseconds timeout{60'000};
     /// 1 to 1,000: what `async_send` uses at one time; further mails wait for their turn. As many
     /// are kept open for `send`, which uses one a caller.
     unsigned connections = 10;
-    /// 0 ms to 1 h: a connection that was unused for longer is not used again.
+    /// 0 ms to 1 h: a connection that was unused for longer is not used again. It is closed when
+    /// the next mail is done; no timer waits for that, so that a loop without work ends.
     std::chrono::milliseconds idle{60'000};
 };
 
@@ -66,9 +68,11 @@ struct mailer_options {
 /// answered by 421, is sent once more on a new one: servers close what is idle. Nothing else is
 /// retried here.
 ///
-/// All members may be called from any thread. Everything that sends must have ended, or its event
-/// loop, before the mailer is destroyed; an `async_send` that is still under way then completes
-/// with operation_aborted (or errc::unconfirmed).
+/// All members may be called from any thread. Before the mailer is destroyed, each `send` must have
+/// returned. An `async_send` that is still under way then is given up, and completes with
+/// operation_aborted (or errc::unconfirmed) on its event loop. That loop may have been stopped by
+/// then, but not destroyed: it must outlive the mailer. Whatever has not completed when the loop is
+/// destroyed never does.
 class mailer {
 public:
     /// For `send` only; `async_send` completes with errc::bad_option. Connects to nothing yet.

@@ -20,7 +20,8 @@ struct mailbox {
 struct attachment {
     /// UTF-8, 1 to 255 bytes.
     std::string filename{};
-    /// Such as "image/png"; empty stands for "application/octet-stream".
+    /// Such as "image/png", with or without parameters; empty stands for
+    /// "application/octet-stream". Not multipart/* or message/*, which must not be in base64.
     std::string content_type{};
     std::string bytes{};
 };
@@ -28,7 +29,8 @@ struct attachment {
 /// A header field beside those that a message has by itself, such as List-Unsubscribe.
 struct header {
     std::string name{};
-    /// UTF-8. ASCII is sent as it is, folded at spaces; all else in encoded words (RFC 2047).
+    /// UTF-8. ASCII is sent as it is, folded at spaces; all else in encoded words (RFC 2047), and so
+    /// is a word too long for a line of 998 bytes.
     std::string value{};
 };
 
@@ -40,6 +42,9 @@ struct header {
 /// the message, with a sentence that names the field, such as "to[3].address holds a line feed".
 struct message {
     mailbox from{};
+    /// All recipients together: a server takes at least 100 (RFC 5321, section 4.5.3.1.8), and
+    /// answers 452 to those above its limit. The mail is then given up (errc::try_later) each time
+    /// it is tried: split it.
     std::vector<mailbox> to{};
     std::vector<mailbox> cc{};
     /// They get the mail and stand in no header.
