@@ -35,7 +35,7 @@ std::optional<status> refusal_of(std::string_view body, std::size_t piece) {
 
 TEST_CASE("what comes first, a bad byte or one too many, decides however a body is cut") {
     const std::string longest(4'096, 'x');
-    const std::string chunk = "1;" + std::string(4'000, 'x') + "\r\nx\r\n";
+    const auto chunk = std::string("1;").append(4'000, 'x').append("\r\nx\r\n");
     const std::string chunks = chunk + chunk + chunk + chunk;
     struct {
         std::string body;

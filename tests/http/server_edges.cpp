@@ -188,7 +188,7 @@ TEST_CASE("a response's field cannot forge another one") {
     running.server.get("/to/{name}", [&](const request& req, deferred& after) {
         seen.register_both(after);
         auto res = text(status::ok, "x");
-        res.set("Location", "/" + std::string(req.param("name")));
+        res.set("Location", std::string("/").append(req.param("name")));
         return res;
     });
     running.start();

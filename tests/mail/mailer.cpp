@@ -294,7 +294,8 @@ TEST_CASE("Large mails with many recipients arrive whole, with and without TLS")
     auto m = make_message("Größe");
     m.message_id = "large@example.com";
     for (int i = 0; i < 100; ++i) {
-        m.to.push_back({i % 2 ? "Zoë" : "", "r" + std::to_string(i) + "@example.org"});
+        m.to.push_back(
+            {i % 2 ? "Zoë" : "", std::string("r").append(std::to_string(i)) + "@example.org"});
     }
     m.text.assign(300'000, '.');
     m.text += "\n";

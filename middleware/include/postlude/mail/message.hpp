@@ -29,8 +29,8 @@ struct attachment {
 /// A header field beside those that a message has by itself, such as List-Unsubscribe.
 struct header {
     std::string name{};
-    /// UTF-8. ASCII is sent as it is, folded at spaces; all else in encoded words (RFC 2047), and so
-    /// is a word too long for a line of 998 bytes.
+    /// UTF-8. ASCII is sent as it is, folded at spaces; all else in encoded words (RFC 2047), and
+    /// so is a word too long for a line of 998 bytes.
     std::string value{};
 };
 
