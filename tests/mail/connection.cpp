@@ -32,23 +32,29 @@ using test::make_message;
 TEST_CASE("A request to stop that meets the mail's success does no harm") {
     std::mutex mutex;
     std::stop_source stop;
+    std::chrono::nanoseconds later{};
     dialogue_server server([&](const std::string& line, dialogue_server::stream& client) {
         if (line == ".") {
             const std::lock_guard lock(mutex);
             auto mine = stop;
             client << "250 kept\r\n" << std::flush;
+            // Each time a little later, so that one of them meets the end of the call.
+            const auto until = std::chrono::steady_clock::now() + later;
+            while (std::chrono::steady_clock::now() < until) {
+            }
             mine.request_stop();
             return std::string();
         }
         return dialogue_server::polite(line);
     });
     mailer mailer(server.options());
-    for (int i = 0; i < 300; ++i) {
+    for (int i = 0; i < 1'000; ++i) {
         error_code ec;
         mailer.send(make_message(), ec, stop.get_token());
         CHECK((!ec || ec == errc::unconfirmed));
         const std::lock_guard lock(mutex);  // the server is done with it
         stop = {};
+        later = std::chrono::nanoseconds(i % 500 * 200);
     }
 }
 
