@@ -288,6 +288,7 @@ TEST_CASE("admit refuses a request before its handler has run, with 503 and Retr
     door.open();
     REQUIRE(test::eventually([&] { return running.counters().left == 0; }));
     CHECK(client.ask(post).result() == status::created);
+    REQUIRE(test::eventually([&] { return running.counters().left == 0; }));
     CHECK(client.get("/none").result() == status::not_found);  // and gives back what it took
     CHECK(client.get("/none").result() == status::not_found);
     CHECK(running.stop().clean());
