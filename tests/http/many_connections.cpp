@@ -76,7 +76,6 @@ TEST_CASE("a good client is served among 11,000 bad ones, and a stop does not wa
     CHECK(bad.count("cut") == dripping);
     CHECK(running.log.count({"connections are cut"}) == 1);
     CHECK(running.log.count({std::to_string(dripping) + " connections are cut"}) == 1);
-    CHECK(running.server.counters().connections == 0);
     CHECK(running.counters().completed == 1'000);
 }
 
