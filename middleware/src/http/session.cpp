@@ -561,7 +561,7 @@ awaitable<bool> session::refuse(status why, exchange_parts& parts) {
 awaitable<void> session::linger() {
     enter(phase::closing);
     auto [failed, none] = co_await transport_->end();
-    while (!failed) {
+    while (!failed && !overdue(clock::now())) {
         in_.clear();
         const auto [ec, n] = co_await transport_->read_some(in_.prepare(idle_buffer));
         failed = ec;
