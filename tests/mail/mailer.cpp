@@ -77,6 +77,7 @@ extern "C" int getaddrinfo(const char* host, const char* service, const addrinfo
 
 TEST_CASE("A mail is sent by a blocking call and with any completion token") {
     test::smtp_server server;
+    asio::thread_pool other(1);  // outlives the loop, which posts to it
     loop loop;
     mailer mailer(server.options(), loop.get().get_executor());
 
@@ -99,7 +100,6 @@ TEST_CASE("A mail is sent by a blocking call and with any completion token") {
         here.set_value(std::this_thread::get_id());
     });
     CHECK(here.get_future().get() == loop.thread());
-    asio::thread_pool other(1);
     std::promise<std::thread::id> there;
     mailer.async_send(make_message(), asio::bind_executor(other, [&](error_code, const report&) {
                           there.set_value(std::this_thread::get_id());

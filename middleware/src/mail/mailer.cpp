@@ -48,10 +48,11 @@ mailer::mailer(mailer_options options, boost::asio::any_io_executor executor)
 
 mailer::~mailer() = default;
 
-report mailer::send(const message& message, boost::system::error_code& ec, std::stop_token stop) {
+report mailer::send(const message& message, boost::system::error_code& ec,
+                    const std::stop_token& stop) {
     detail::outcome end;
     try {
-        end = state_->blocking.send(detail::prepare(message), std::move(stop));
+        end = state_->blocking.send(detail::prepare(message), stop);
     } catch (detail::outcome& refused) {
         end = std::move(refused);
     }
@@ -59,9 +60,9 @@ report mailer::send(const message& message, boost::system::error_code& ec, std::
     return std::move(end.about);
 }
 
-report mailer::send(const message& message, std::stop_token stop) {
+report mailer::send(const message& message, const std::stop_token& stop) {
     boost::system::error_code ec;
-    auto about = send(message, ec, std::move(stop));
+    auto about = send(message, ec, stop);
     if (ec) {
         throw boost::system::system_error(
             ec, about.field + (about.field.empty() ? "" : ": ") + about.reply);

@@ -88,9 +88,10 @@ public:
     /// Sends a mail and blocks until the server has taken it over: for tasks, on a worker. When
     /// `stop` is requested it gives up at once: operation_aborted, or errc::unconfirmed if the
     /// mail was handed over. Throws system_error; its what() has the field and the server's words.
-    report send(const message& message, std::stop_token stop = {});
+    report send(const message& message, const std::stop_token& stop = {});
     /// The same without throwing, but for bad_alloc.
-    report send(const message& message, boost::system::error_code& ec, std::stop_token stop = {});
+    report send(const message& message, boost::system::error_code& ec,
+                const std::stop_token& stop = {});
 
     /// Sends a mail without blocking: no thread waits for the server, nor does the event loop.
     /// The message is checked and encoded by the calling thread, and not referred to afterwards.
