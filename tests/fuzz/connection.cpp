@@ -192,7 +192,7 @@ void end(server& on, connection& client, ending how) {
             s->abandon();
         }
         break;
-    case ending::evict: sessions.evict_one(); break;
+    case ending::evict: sessions.evict(1); break;
     default: break;
     }
     client.receive();
