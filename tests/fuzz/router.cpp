@@ -119,7 +119,8 @@ pattern parsed(const line& from) {
     pattern made{from, {}};
     for (const auto& part : split(from.text.substr(1))) {
         if (!part.starts_with('{')) {
-            made.segments.push_back({kind::literal, part});
+            // The table has taken it, so that it can be decoded.
+            made.segments.push_back({kind::literal, decoded_segments("/" + part)->front()});
         } else if (part.ends_with("...}")) {
             made.segments.push_back({kind::rest, part.substr(1, part.size() - 5)});
         } else {
