@@ -3,6 +3,7 @@
 
 #include "support/catch.hpp"
 #include "support/eventually.hpp"
+#include "support/temporary_directory.hpp"
 
 #include "http/respond_support.hpp"
 
@@ -52,12 +53,7 @@ const std::string large_text(1'000'000, 'x');
 
 class temporary_file {
 public:
-    explicit temporary_file(const std::string& text) {
-        const int fd = ::mkstemp(path_.data());
-        ::close(fd);
-        std::ofstream(path_) << text;
-    }
-    ~temporary_file() { std::remove(path_.c_str()); }
+    explicit temporary_file(const std::string& text) { std::ofstream(path_) << text; }
     http::response<http::file_body> response(unsigned version) const {
         http::response<http::file_body> r(http::status::ok, version);
         error_code ec;
@@ -67,7 +63,8 @@ public:
     }
 
 private:
-    std::string path_ = "/tmp/postlude_test_XXXXXX";
+    ::test::temporary_directory directory_;
+    std::string path_ = directory_.file("body");
 };
 
 /// Sends what `make(version)` makes in every way and to both versions, and looks at what arrives.

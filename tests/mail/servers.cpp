@@ -67,17 +67,6 @@ std::string boxes(const std::vector<postlude::mail::mailbox>& all) {
 
 }  // namespace
 
-temporary_directory::temporary_directory() {
-    auto name = (fs::temp_directory_path() / "postlude-mail-XXXXXX").string();
-    REQUIRE(::mkdtemp(name.data()) != nullptr);
-    path_ = name;
-}
-
-temporary_directory::~temporary_directory() {
-    std::error_code ignored;
-    fs::remove_all(path_, ignored);
-}
-
 void make_certificate(const fs::path& directory, const std::string& subjects) {
     require_success({"/usr/bin/openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
                      "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj", "/CN=test",

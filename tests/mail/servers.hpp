@@ -4,6 +4,7 @@
 
 #include "postlude/mail/mailer.hpp"
 #include "support/child_program.hpp"
+#include "support/temporary_directory.hpp"
 
 #include <filesystem>
 #include <map>
@@ -12,19 +13,6 @@
 #include <vector>
 
 namespace test {
-
-/// A directory of its own, removed at the end.
-class temporary_directory {
-public:
-    temporary_directory();
-    temporary_directory(const temporary_directory&) = delete;
-    temporary_directory& operator=(const temporary_directory&) = delete;
-    ~temporary_directory();
-    const std::filesystem::path& path() const noexcept { return path_; }
-
-private:
-    std::filesystem::path path_;
-};
 
 /// Writes certificate.pem and key.pem, for subjects such as "IP:127.0.0.1".
 void make_certificate(const std::filesystem::path& directory, const std::string& subjects);

@@ -29,6 +29,7 @@ public:
         std::filesystem::remove_all(path_, ignored);
     }
 
+    const std::filesystem::path& path() const noexcept { return path_; }
     std::string file(std::string_view name) const { return path_ / name; }
 
 private:

@@ -65,8 +65,8 @@ awaitable<std::string_view> exchange_state::read() {
         piece_ = std::make_unique<char[]>(piece_size);
     }
     // The time and the bytes of all calls count together: a piece is no progress by itself.
-    const auto before = s.now();
-    s.resume(session::phase::reading_body, reading_);
+    const auto before = s.pace_.now();
+    s.pace_.resume(phase::reading_body, reading_);
     std::size_t n = 0;
     error_code ec;
     while (n == 0 && !reader_->body_done() && !ec) {
@@ -85,7 +85,7 @@ awaitable<std::string_view> exchange_state::read() {
             }
         }
     }
-    reading_ = s.pause(before);
+    reading_ = s.pace_.pause(before);
     if (ec) {
         blame(ec == asio::error::timed_out ? reason::late : reason::client, ec, "exchange::read");
     }
@@ -175,8 +175,8 @@ awaitable<void> exchange_state::send(std::string_view head, std::string_view bod
 
 awaitable<void> exchange_state::send_pieces(std::array<std::string_view, 4> bytes) {
     auto& s = *session_;
-    const auto before = s.now();
-    s.resume(session::phase::writing, writing_);
+    const auto before = s.pace_.now();
+    s.pace_.resume(phase::writing, writing_);
     std::array<asio::const_buffer, 4> all;
     std::span<asio::const_buffer> pieces;
     for (const auto piece : bytes) {
@@ -198,7 +198,7 @@ awaitable<void> exchange_state::send_pieces(std::array<std::string_view, 4> byte
             pieces.front() += n;
         }
     }
-    writing_ = s.pause(before);
+    writing_ = s.pace_.pause(before);
     if (ec) {
         fail(ec);
         blame(reason::client, ec, "exchange: the response could not be written");
@@ -275,7 +275,7 @@ any_stream exchange_state::take_over() {
     taken_over_ = true;
     status_ = 101;
     tasks_ = after_->size();
-    session_->enter(session::phase::taken_over);
+    session_->pace_.enter(phase::taken_over);
     any_stream stream(session_->transport_);
     stream.unread_ = std::move(session_->in_);
     return stream;

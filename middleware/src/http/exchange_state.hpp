@@ -2,6 +2,7 @@
 #ifndef POSTLUDE_SRC_HTTP_EXCHANGE_STATE_HPP
 #define POSTLUDE_SRC_HTTP_EXCHANGE_STATE_HPP
 
+#include "http/pace.hpp"
 #include "http/service.hpp"
 #include "postlude/http/detail/outgoing.hpp"
 #include "postlude/http/exchange.hpp"
@@ -22,12 +23,6 @@ inline constexpr auto no_exception = "it threw something that is no std::excepti
 
 /// Logs that a handler has thrown, and makes the 500.
 response handler_failed(const request& req, const deferred& after, const char* what);
-
-/// What a phase of a connection has used of its time when something else comes in between.
-struct time_spent {
-    session_clock::duration time{};
-    std::size_t bytes = 0;
-};
 
 /// What is behind an `exchange`: the body as it is read and the response as it is written.
 class exchange_state {

@@ -2,6 +2,7 @@
 #ifndef POSTLUDE_SRC_HTTP_SERVICE_HPP
 #define POSTLUDE_SRC_HTTP_SERVICE_HPP
 
+#include "http/pace.hpp"
 #include "http/route_table.hpp"
 #include "http/transports.hpp"
 #include "postlude/http/router.hpp"
@@ -19,7 +20,6 @@
 namespace postlude::http::detail {
 
 class session;
-using session_clock = std::chrono::steady_clock;
 
 /// The connections that are open. From any thread.
 class session_registry {

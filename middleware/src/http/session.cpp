@@ -24,13 +24,6 @@ using boost::system::error_code;
 
 namespace {
 
-constexpr auto no_limit = session_clock::duration::max();
-/// How long a connection may still be silent once the server stops: a client that has just got a
-/// response may be about to send its next request.
-constexpr std::chrono::milliseconds silence_at_stop{500};
-constexpr std::chrono::seconds linger_limit{2};
-constexpr std::size_t progress_step = 64 * 1024;
-
 /// What a silent connection keeps to read into. Most requests fit; what is longer takes one more
 /// read.
 constexpr std::size_t idle_buffer = 1024;
@@ -83,9 +76,9 @@ void session::start() {
 }
 
 void session::leave() {
-    if (evicted_) {
+    if (evicted_ && pace_.now() == phase::idle) {
         transport_->close();  // there is no response to be read
-    } else if (now() != phase::taken_over && !abandoned_) {
+    } else if (pace_.now() != phase::taken_over && !abandoned_) {
         asio::co_spawn(transport_->get_executor(), linger(),
                        [self = shared_from_this()](const std::exception_ptr&) {});
     }
@@ -104,56 +97,12 @@ void session::cut(const std::exception_ptr& error) const {
     }
 }
 
-void session::enter(phase next) noexcept {
-    since_.store(clock::now(), std::memory_order_relaxed);
-    phase_.store(next, std::memory_order_relaxed);
-    progress_ = 0;
-}
-
-void session::resume(phase next, const time_spent& before) noexcept {
-    since_.store(clock::now() - before.time, std::memory_order_relaxed);
-    phase_.store(next, std::memory_order_relaxed);
-    progress_ = before.bytes;
-}
-
-time_spent session::pause(phase next) noexcept {
-    const time_spent spent{clock::now() - since_.load(std::memory_order_relaxed), progress_};
-    enter(next);
-    return spent;
-}
-
-void session::progress(std::size_t n) noexcept {
-    progress_ += n;
-    if (progress_ >= progress_step) {
-        progress_ = 0;
-        since_.store(clock::now(), std::memory_order_relaxed);
-    }
-}
-
-session::clock::duration session::limit(phase now) const noexcept {
-    const auto& options = service_.options;
-    switch (now) {
-    case phase::idle:
-        return stopping() ? silence_at_stop : clock::duration(options.keep_alive_timeout);
-    case phase::handshaking:
-        return stopping() ? silence_at_stop : clock::duration(options.header_timeout);
-    case phase::reading_head: return options.header_timeout;
-    case phase::reading_body: return options.body_timeout;
-    case phase::writing: return options.write_timeout;
-    case phase::handling:
-    case phase::taken_over: return no_limit;
-    case phase::closing: return stopping() ? silence_at_stop : linger_limit;
-    }
-    return no_limit;
-}
-
 bool session::overdue(clock::time_point at) const noexcept {
-    return at - since_.load(std::memory_order_relaxed) > limit(now());
+    return pace_.overdue(at, service_.options, stopping());
 }
 
 session::clock::time_point session::silent_since() const noexcept {
-    return now() == phase::idle && !evicted_ ? since_.load(std::memory_order_relaxed)
-                                             : clock::time_point::max();
+    return pace_.now() == phase::idle && !evicted_ ? pace_.since() : clock::time_point::max();
 }
 
 void session::expire() {
@@ -163,7 +112,7 @@ void session::expire() {
     asio::post(transport_->get_executor(), [self = shared_from_this()] {
         self->expiring_ = false;
         // It may have gone on since, or be about to read what has just arrived.
-        const bool idle = self->now() == phase::idle;
+        const bool idle = self->pace_.now() == phase::idle;
         if (self->overdue(clock::now()) && !(idle && self->more_has_arrived())) {
             self->transport_->cancel();
         }
@@ -173,7 +122,7 @@ void session::expire() {
 void session::evict() {
     evicted_ = true;
     asio::post(transport_->get_executor(), [self = shared_from_this()] {
-        self->evicted_ = self->now() == phase::idle && !self->more_has_arrived();
+        self->evicted_ = self->pace_.now() == phase::idle && !self->more_has_arrived();
         if (self->evicted_) {
             self->transport_->cancel();
         }
@@ -214,7 +163,7 @@ void session::wait() {
     if (in_.capacity() > idle_buffer) {
         in_ = {};
     }
-    enter(phase::idle);
+    pace_.enter(phase::idle);
     transport_->read_later(in_.prepare(idle_buffer), shared_from_this());
 }
 
@@ -259,7 +208,7 @@ bool session::skip_empty_lines() {
 }
 
 session::outcome session::serve_now() {
-    phase_.store(phase::reading_head, std::memory_order_relaxed);
+    pace_.pass(phase::reading_head);
     begun_ = service_.options.access_log ? clock::now() : clock::time_point{};
     request_reader reader(service_.options.header_limit, service_.options.body_limit);
     reader.read_head(in_);
@@ -275,10 +224,10 @@ session::outcome session::serve_now() {
     }
     handled_ = &parts.req;
     list_ = &parts.after;
-    phase_.store(phase::handling, std::memory_order_relaxed);
+    pace_.pass(phase::handling);
     auto res = service_.routes.handle_now(parts.match, parts.req, parts.after);
     handled_ = nullptr;
-    phase_.store(phase::writing, std::memory_order_relaxed);
+    pace_.pass(phase::writing);
     auto a = compose(std::move(res), &parts.req, parts.after, parts.reader.keep_alive());
     error_code ec;
     if (!write_now(a, ec)) {
@@ -310,7 +259,7 @@ awaitable<bool> session::handshake() {
 }
 
 awaitable<bool> session::serve(request_reader& reader) {
-    enter(phase::reading_head);
+    pace_.enter(phase::reading_head);
     if (!co_await read_head(reader)) {
         co_return false;
     }
@@ -332,7 +281,7 @@ awaitable<bool> session::serve(exchange_parts& parts) {
             co_return false;
         }
     }
-    enter(phase::handling);
+    pace_.enter(phase::handling);
     handled_ = &req;
     list_ = &after;
     auto res = co_await service_.routes.handle(match, req, after, nullptr);
@@ -361,7 +310,7 @@ awaitable<bool> session::read_head(request_reader& reader) {
 awaitable<bool> session::read_body(exchange_parts& parts) {
     auto& reader = parts.reader;
     auto& body = parts.req.body();
-    enter(phase::reading_body);
+    pace_.enter(phase::reading_body);
     for (;;) {
         const auto size = body.size();
         body.resize(size + in_.size());
@@ -389,7 +338,7 @@ awaitable<bool> session::read_body(exchange_parts& parts) {
 awaitable<error_code> session::fill(std::size_t most) {
     const auto [ec, n] = co_await transport_->read_some(in_.prepare(most));
     in_.commit(n);
-    progress(n);
+    pace_.progress(n);
     if (ec == asio::error::operation_aborted && !abandoned_) {
         ++service_.counts.timed_out;
         co_return asio::error::timed_out;
@@ -416,7 +365,7 @@ awaitable<error_code> session::send(std::span<const asio::const_buffer> pieces, 
             ec = asio::error::timed_out;
         }
     }
-    progress(sent);
+    pace_.progress(sent);
     co_return ec;
 }
 
@@ -428,8 +377,7 @@ session::answer session::compose(response&& res, const request* req, deferred& a
     if (postlude::detail::has_forged_field(res)) {
         service_.log().error(
             "the response to {} has a field with a line end or a NUL in it; it is answered with "
-            "500 "
-            "(request {})",
+            "500 (request {})",
             req ? path(*req) : "-", after.request_id());
         res = text(status::internal_server_error, "The server failed.\n");
         res.keep_alive(stays);
@@ -455,7 +403,7 @@ bool session::write_now(answer& a, error_code& ec) {
     ec = a.out.error;
     while (!ec && !waits && a.out.next(ec, [&](const auto& buffers) {
         const auto n = transport_->write_now(as_span(buffers), ec);
-        progress_ += n;
+        pace_.progress(n);
         a.out.wrote(n);
         waits = n == 0 && !ec;
     })) {
@@ -464,7 +412,7 @@ bool session::write_now(answer& a, error_code& ec) {
 }
 
 awaitable<bool> session::write(answer& a) {
-    enter(phase::writing);
+    pace_.enter(phase::writing);
     error_code ec;
     while (!write_now(a, ec)) {
         std::array<asio::const_buffer, 64> pieces;
@@ -502,7 +450,7 @@ bool session::end(answer& a, error_code ec) {
 
 awaitable<bool> session::serve_whole(exchange_parts& parts) {
     auto& [reader, req, after, match] = parts;
-    enter(phase::handling);
+    pace_.enter(phase::handling);
     handled_ = &req;
     list_ = &after;
     exchange_state state(*this, reader, req, after);
@@ -559,7 +507,7 @@ awaitable<bool> session::refuse(status why, exchange_parts& parts) {
 }
 
 awaitable<void> session::linger() {
-    enter(phase::closing);
+    pace_.enter(phase::closing);
     auto [failed, none] = co_await transport_->end();
     while (!failed && !overdue(clock::now())) {
         in_.clear();

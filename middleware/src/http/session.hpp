@@ -3,6 +3,7 @@
 #define POSTLUDE_SRC_HTTP_SESSION_HPP
 
 #include "http/exchange_state.hpp"
+#include "http/pace.hpp"
 #include "http/request_reader.hpp"
 #include "http/route_table.hpp"
 #include "http/service.hpp"
@@ -25,8 +26,8 @@ namespace postlude::http::detail {
 
 /// One connection: reads a request, has it answered, reads the next.
 ///
-/// Its time-outs cost no timers: it notes when it began what it does now, and whoever calls
-/// `session_registry::expire_overdue` once in a while sees which of them take too long.
+/// Its time-outs cost no timers: whoever calls `session_registry::expire_overdue` once in a while
+/// sees by its `pace` whether it takes too long.
 ///
 /// What needs no waiting, the most usual request, is served within the callback of its read; all
 /// else, and the rest of what was begun there, in a coroutine. A silent connection has neither.
@@ -59,28 +60,10 @@ public:
 private:
     friend class exchange_state;
 
-    enum class phase : std::uint8_t {
-        handshaking,
-        idle,
-        reading_head,
-        reading_body,
-        handling,
-        writing,
-        taken_over,
-        closing
-    };
     using clock = session_clock;
 
-    void enter(phase next) noexcept;
-    phase now() const noexcept { return phase_.load(std::memory_order_relaxed); }
-    clock::duration limit(phase now) const noexcept;
     /// Bytes of a further request have arrived.
     bool more_has_arrived() const noexcept;
-    /// Enters a phase that had been left, with what it had used of its time by then.
-    void resume(phase next, const time_spent& before) noexcept;
-    time_spent pause(phase next) noexcept;
-    /// Starts the phase's time anew with each 64 KiB.
-    void progress(std::size_t n) noexcept;
 
     /// A response on its way, with what is to be said of it afterwards.
     struct answer {
@@ -147,14 +130,12 @@ private:
     boost::beast::flat_buffer in_;
     boost::asio::cancellation_signal cancel_;
     std::function<void()> on_stop_;
-    std::atomic<clock::time_point> since_{clock::now()};
-    clock::time_point begun_;  ///< the request, its first byte
-    std::size_t progress_ = 0;
+    pace pace_;
+    clock::time_point begun_;           ///< the request, its first byte
     std::size_t skipped_ = 0;           ///< bytes of empty lines before the next request
     std::string client_;                ///< for the access log, if there is one
     const request* handled_ = nullptr;  ///< while its handler runs
     const deferred* list_ = nullptr;    ///< the same
-    std::atomic<phase> phase_{phase::handshaking};
     std::atomic<bool> evicted_{false};
     std::atomic<bool> expiring_{false};
     bool abandoned_ = false;
