@@ -14,13 +14,15 @@ install(TARGETS ${targets}
     FILE_SET HEADERS DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 install(EXPORT postlude-targets NAMESPACE postlude:: DESTINATION ${package_dir})
 
-if(TARGET postlude_mail)
-    install(TARGETS postlude_mail
-        EXPORT postlude-mail-targets
-        ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR}
-        FILE_SET HEADERS DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
-    install(EXPORT postlude-mail-targets NAMESPACE postlude:: DESTINATION ${package_dir})
-endif()
+foreach(part IN ITEMS mail sqlite)
+    if(TARGET postlude_${part})
+        install(TARGETS postlude_${part}
+            EXPORT postlude-${part}-targets
+            ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR}
+            FILE_SET HEADERS DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
+        install(EXPORT postlude-${part}-targets NAMESPACE postlude:: DESTINATION ${package_dir})
+    endif()
+endforeach()
 
 configure_package_config_file(
     ${CMAKE_CURRENT_SOURCE_DIR}/cmake/postlude-config.cmake.in

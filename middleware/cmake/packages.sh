@@ -10,7 +10,8 @@ set -euo pipefail
 boost() {
     printf '%s\n' "$1" | sed 's/.*/libboost&1.81-dev|libboost&1.83-dev|libboost&1.88-dev/'
 }
-build=(g++ cmake ninja-build ccache "$(boost '')" libspdlog-dev libconcurrentqueue-dev)
+build=(g++ cmake ninja-build ccache "$(boost '')" "$(boost -json)" libspdlog-dev
+    libconcurrentqueue-dev libsqlite3-dev)
 examples=("${build[@]}" "$(boost -context)" "$(boost -coroutine)"
     'libcurl4-openssl-dev|libcurl4-gnutls-dev' libssl-dev curl openssl python3 python3-aiosmtpd)
 bench=("${build[@]}")

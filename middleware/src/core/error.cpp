@@ -21,6 +21,11 @@ public:
         case errc::task_stopped: return "the task stopped when it was asked to";
         case errc::no_thread: return "the system refused a thread";
         case errc::bad_header: return "a field of the response holds a line end or a NUL";
+        case errc::store_unavailable: return "the store can't be reached or written";
+        case errc::store_timeout: return "the store has not confirmed in time";
+        case errc::bad_store: return "the store can't be used";
+        case errc::bad_kind: return "the kind of job can't be used";
+        case errc::bad_arguments: return "the arguments of a job can't be read";
         }
         return "unknown error";
     }

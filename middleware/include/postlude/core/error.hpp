@@ -25,6 +25,20 @@ enum class errc {
     /// A field of a response holds a CR, LF or NUL, which could forge another one. Nothing was
     /// written.
     bad_header = 8,
+    /// The store can't be reached or written at the moment. Nothing was stored; a later try may
+    /// work.
+    store_unavailable = 9,
+    /// The store has not confirmed in time. Whether the job is stored is not known; if it is, it is
+    /// withdrawn as soon as the store answers.
+    store_timeout = 10,
+    /// The store can't be used: damaged, of a newer version, or no store of Postlude's. The message
+    /// says what to do.
+    bad_store = 11,
+    /// A kind of job can't be used so: its contract is wrong, it was registered twice or not at
+    /// all, or it needs a store and there is none. The message names it.
+    bad_kind = 12,
+    /// The arguments of a job can't be read; the message names the member.
+    bad_arguments = 13,
 };
 
 /// The category of `errc`; its name is "postlude".
