@@ -1,7 +1,9 @@
 // Copyright 2026 The Postlude authors. Distributed under the Boost Software License, Version 1.0.
 #include "postlude/dispatch/deferred.hpp"
 
+#include "dispatch/job_service.hpp"
 #include "postlude/core/request_id.hpp"
+#include "postlude/dispatch/commit.hpp"
 
 #include <boost/asio/error.hpp>
 #include <boost/system/system_error.hpp>
@@ -9,6 +11,7 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <future>
 #include <utility>
 
 namespace postlude {
@@ -25,11 +28,6 @@ bool wanted(when condition, const detail::list_state& list) noexcept {
     case when::always: return true;
     }
     return false;
-}
-
-void set_id(detail::record& record, std::string_view id) noexcept {
-    std::ranges::copy(id, record.id.begin());
-    record.id_size = static_cast<std::uint8_t>(id.size());
 }
 
 void discard(thread_pool& pool, detail::task_slot& slot) noexcept {
@@ -99,9 +97,25 @@ void share(thread_pool& pool, detail::record& root) noexcept {
     }
 }
 
+/// Before the tasks, which are what runs some of the jobs.
+void settle_jobs(detail::list_state& list) noexcept {
+    const std::unique_ptr<detail::job_list> jobs(std::exchange(list.jobs, nullptr));
+    if (!jobs) {
+        return;
+    }
+    for (const auto& job : *jobs) {
+        if (wanted(job->condition, list)) {
+            job->service->release(job);
+        } else {
+            job->service->discard(job, list.refused);
+        }
+    }
+}
+
 /// The outcome is known: returns what runs, newest first; the rest is discarded and counted.
 detail::task_slot* settle(thread_pool& pool, detail::record& record) noexcept {
     auto& list = record.list;
+    settle_jobs(list);
     share(pool, record);
     tally counts(pool);
     detail::task_slot* kept = nullptr;
@@ -127,10 +141,10 @@ detail::task_slot* settle(thread_pool& pool, detail::record& record) noexcept {
 deferred::deferred(dispatcher& dispatcher, const request_info& request)
     : dispatcher_(&dispatcher), record_(dispatcher.pool().records().take()) {
     if (valid_request_id(request.id)) {
-        set_id(*record_, request.id);
+        detail::set_request_id(*record_, request.id);
     } else {
         const auto made = make_request_id();
-        set_id(*record_, {made.data(), made.size()});
+        detail::set_request_id(*record_, {made.data(), made.size()});
     }
     auto& list = record_->list;
     list.fill = record_;
@@ -155,7 +169,115 @@ std::size_t deferred::size() const noexcept {
     for (auto* slot = record_ ? record_->list.last : nullptr; slot; slot = slot->next) {
         ++n;
     }
+    if (record_ && record_->list.jobs) {
+        n += static_cast<std::size_t>(
+            std::ranges::count(*record_->list.jobs, true, [](const auto& j) {
+                return j->way == detail::job::route::stored || j->way == detail::job::route::timed;
+            }));
+    }
     return n;
+}
+
+errc deferred::add_job(std::string_view kind, std::unique_ptr<job_arguments> args,
+                       job_options&& options) {
+    if (!record_) {
+        throw boost::system::system_error(errc::moved_from, "deferred::enqueue");
+    }
+    const auto condition = options.when;
+    auto job = detail::make_job(dispatcher_->jobs(), kind, std::move(args), std::move(options),
+                                request_id());
+    job->condition = condition;
+    return list_job(std::move(job));
+}
+
+errc deferred::list_job(detail::job_ptr job) {
+    auto& service = *job->service;
+    auto& list = record_->list;
+    const auto queue = job->kind->queue;
+    const bool waits = list.now == phase::open;  // for its commit, if it takes one
+    auto answer = service.choose_route(*job, waits, [&] { return take_place(queue); });
+    if (answer != detail::accepted) {
+        return answer;
+    }
+    if (!list.jobs) {
+        list.jobs = new detail::job_list;
+    }
+    using route = detail::job::route;
+    if (job->way == route::memory || job->way == route::claimed) {
+        const task_options options{
+            .when = job->condition, .queue = queue, .run_limit = service.run_limit(*job)};
+        auto& slot = job->kind->kind->start || service.wrapped()
+                         ? place(detail::job_start(job), options, {})
+                         : place(detail::job_run(job), options, {});
+        slot.name = service.name_of(*job);
+        slot.kept = true;
+    }
+    list.jobs->push_back(std::move(job));
+    if (list.now == phase::ended) {
+        release_late();
+    }
+    return detail::accepted;
+}
+
+bool deferred::must_commit(unsigned status) const noexcept {
+    return record_ && record_->list.jobs && !jobs_to_commit(status).empty();
+}
+
+detail::job_list deferred::jobs_to_commit(unsigned status) const {
+    detail::job_list found;
+    auto& list = record_->list;
+    if (!list.jobs || (list.now != phase::open && list.now != phase::storing)) {
+        return found;
+    }
+    auto outcome = list;
+    outcome.handled = status < 400 && !list.refused;
+    for (const auto& job : *list.jobs) {
+        using route = detail::job::route;
+        if ((job->way == route::stored || job->way == route::claimed) && !job->stored &&
+            wanted(job->condition, outcome)) {
+            found.push_back(job);
+        }
+    }
+    return found;
+}
+
+void deferred::commit(unsigned status, std::unique_ptr<detail::commit_waiter> waiter) {
+    auto found = record_ ? jobs_to_commit(status) : detail::job_list{};
+    if (found.empty()) {
+        waiter->done({});
+        return;
+    }
+    record_->list.now = phase::storing;
+    commits_ = true;
+    detail::store(*dispatcher_->jobs(), std::move(found), std::move(waiter));
+}
+
+void deferred::committed(boost::system::error_code ec) noexcept {
+    if (ec && record_ && record_->list.now == phase::storing) {
+        record_->list.refused = true;
+    }
+}
+
+deferred deferred::hold_for_commit() noexcept {
+    deferred other(*dispatcher_, record_);
+    if (record_) {
+        record_->refs.fetch_add(1, std::memory_order_relaxed);
+    }
+    return other;
+}
+
+boost::system::error_code commit(deferred& after, unsigned status) {
+    struct waiter final : detail::commit_waiter {
+        explicit waiter(std::promise<boost::system::error_code> p) : promise(std::move(p)) {}
+        void done(boost::system::error_code ec) noexcept override { promise.set_value(ec); }
+        std::promise<boost::system::error_code> promise;
+    };
+    std::promise<boost::system::error_code> promise;
+    auto result = promise.get_future();
+    after.commit(status, std::make_unique<waiter>(std::move(promise)));
+    const auto ec = result.get();
+    after.committed(ec);
+    return ec;
 }
 
 void deferred::refuse(errc why) {
@@ -205,7 +327,7 @@ void deferred::close() noexcept {
         return;
     }
     auto& list = record_->list;
-    if (list.now == phase::open) {
+    if (list.now == phase::open || (list.now == phase::storing && commits_)) {
         // Abandoned: there was no response, so the handler has failed.
         list.now = phase::ended;
         release_late();
@@ -218,7 +340,8 @@ void deferred::close() noexcept {
 
 pending_response::pending_response(deferred& after, unsigned status) noexcept
     : dispatcher_(after.dispatcher_), record_(after.record_) {
-    if (!record_ || record_->list.now != phase::open) {
+    const auto now = record_ ? record_->list.now : phase::ended;
+    if (now != phase::open && !(now == phase::storing && after.commits_)) {
         record_ = nullptr;
         return;
     }

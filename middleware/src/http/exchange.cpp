@@ -100,10 +100,11 @@ awaitable<void> exchange_state::begin() {
         finish(head);
     }
     auto& s = *session_;
-    const bool refused = after_->refused();
     if (postlude::detail::has_forged_field(head)) {
         throw system_error(errc::bad_header, "exchange::begin");
     }
+    co_await s.commit(head.result_int(), *after_);
+    const bool refused = after_->refused();
     if (!reader_->body_done() || !reader_->keep_alive() ||
         (s.stopping() && !s.more_has_arrived())) {
         head.keep_alive(false);

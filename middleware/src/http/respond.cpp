@@ -1,5 +1,5 @@
 // Copyright 2026 The Postlude authors. Distributed under the Boost Software License, Version 1.0.
-#include "postlude/http/detail/outgoing.hpp"
+#include "postlude/http/detail/respond_op.hpp"
 
 #include <boost/beast/http/rfc7230.hpp>
 
@@ -44,6 +44,13 @@ struct field_line {
 };
 
 unsigned digit(char c) noexcept { return static_cast<unsigned>(c - '0') % 10; }
+
+/// Of a response's first bytes.
+unsigned status_in(std::string_view line) noexcept {
+    return line.size() >= sizeof("HTTP/1.1 200") - 1
+               ? 100 * digit(line[9]) + 10 * digit(line[10]) + digit(line[11])
+               : 500;
+}
 
 }  // namespace
 
@@ -153,7 +160,7 @@ std::size_t read_header(std::string_view text, response_facts& facts) noexcept {
     std::size_t size = line.size();
     if (size >= sizeof("HTTP/1.1 200\n") - 1) {
         facts.version = 10 * digit(line[5]) + digit(line[7]);
-        facts.status = 100 * digit(line[9]) + 10 * digit(line[10]) + digit(line[11]);
+        facts.status = status_in(line);
     }
     for (;;) {
         line = first_line(text.substr(size));
@@ -184,6 +191,13 @@ std::string edited(std::string_view header, const framing& framing) {
     }
     std::array<char, framing::max_additions> buffer;
     return result.append(framing.additions(buffer)).append("\r\n");
+}
+
+unsigned status_of(beast_http::message_generator& generator) noexcept {
+    boost::system::error_code ec;
+    std::array<char, sizeof("HTTP/1.1 200") - 1> line{};
+    const auto n = boost::asio::buffer_copy(boost::asio::buffer(line), generator.prepare(ec));
+    return ec ? 500 : status_in({line.data(), n});
 }
 
 beast_http::response<beast_http::string_body> refusal(const deferred& after, bool keep_alive) {

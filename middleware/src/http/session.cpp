@@ -3,6 +3,7 @@
 
 #include "http/access_log.hpp"
 #include "http/stamp.hpp"
+#include "postlude/dispatch/commit.hpp"
 #include "postlude/http/request_info.hpp"
 
 #include <boost/asio/bind_cancellation_slot.hpp>
@@ -228,6 +229,17 @@ session::outcome session::serve_now() {
     auto res = service_.routes.handle_now(parts.match, parts.req, parts.after);
     handled_ = nullptr;
     pace_.pass(phase::writing);
+    if (parts.after.has_jobs() && parts.after.must_commit(res.result_int())) {
+        struct rest {
+            exchange_parts parts;
+            response res;
+        };
+        spawn([this, r = std::make_unique<rest>(rest{std::move(parts), std::move(res)})] {
+            return answer_when_stored(r->res, r->parts.req, r->parts.after,
+                                      r->parts.reader.keep_alive());
+        });
+        return outcome::later;
+    }
     auto a = compose(std::move(res), &parts.req, parts.after, parts.reader.keep_alive());
     error_code ec;
     if (!write_now(a, ec)) {
@@ -286,8 +298,22 @@ awaitable<bool> session::serve(exchange_parts& parts) {
     list_ = &after;
     auto res = co_await service_.routes.handle(match, req, after, nullptr);
     handled_ = nullptr;
+    co_return co_await answer_when_stored(res, req, after, stays);
+}
+
+awaitable<bool> session::answer_when_stored(response& res, const request& req, deferred& after,
+                                            bool stays) {
+    if (after.has_jobs()) {
+        co_await commit(res.result_int(), after);
+    }
     auto a = compose(std::move(res), &req, after, stays);
     co_return co_await write(a);
+}
+
+awaitable<void> session::commit(unsigned status, deferred& after) {
+    if (after.must_commit(status)) {
+        co_await async_commit(after, status, transport_->get_executor(), as_result);
+    }
 }
 
 awaitable<bool> session::read_head(request_reader& reader) {
@@ -489,8 +515,7 @@ awaitable<bool> session::serve_whole(exchange_parts& parts) {
     if (failed) {
         state.finish(res);
     }
-    auto a = compose(std::move(res), &req, after, stays);
-    co_return co_await write(a);
+    co_return co_await answer_when_stored(res, req, after, stays);
 }
 
 awaitable<bool> session::refuse(status why) {

@@ -99,6 +99,10 @@ private:
     boost::asio::awaitable<bool> serve(request_reader& reader);
     boost::asio::awaitable<bool> serve(exchange_parts& parts);
     boost::asio::awaitable<bool> serve_whole(exchange_parts& parts);
+    /// Writes a response when its request's jobs are stored.
+    boost::asio::awaitable<bool> answer_when_stored(response& res, const request& req,
+                                                    deferred& after, bool stays);
+    boost::asio::awaitable<void> commit(unsigned status, deferred& after);
     boost::asio::awaitable<bool> read_head(request_reader& reader);
     boost::asio::awaitable<bool> read_body(exchange_parts& parts);
     /// Reads more into `in_`.

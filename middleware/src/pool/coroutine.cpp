@@ -31,8 +31,7 @@ coroutine_run::~coroutine_run() {
     }
     slot.ops->destroy(slot);
     if (control.finish(run)) {
-        state->lose(slot, task_report::where::suspended);
-        state->queue_of(slot).finish(nullptr, outcome::lost);
+        state->queue_of(slot).finish(nullptr, state->lose(slot, task_report::where::suspended));
     }
     state->release(slot.owner);
 }

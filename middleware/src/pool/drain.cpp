@@ -52,8 +52,11 @@ void thread_pool::state::request_stop_of_all() noexcept {
     }
 }
 
-void thread_pool::state::lose(const detail::task_slot& slot, task_report::where where,
-                              milliseconds running_for) noexcept {
+detail::outcome thread_pool::state::lose(const detail::task_slot& slot, task_report::where where,
+                                         milliseconds running_for) noexcept {
+    if (slot.kept) {
+        return detail::outcome::handed_over;
+    }
     try {
         auto who = report(slot, where, running_for);
         logger().error("task '{}' is lost: {} when the time for it was over (request {}, queue {})",
@@ -63,21 +66,19 @@ void thread_pool::state::lose(const detail::task_slot& slot, task_report::where 
         lost.push_back(std::move(who));
     } catch (...) {  // no memory to name it; the counter still tells
     }
+    return detail::outcome::lost;
 }
 
 void thread_pool::state::lose_waiting() noexcept {
     std::size_t functions = 0;
     for (auto& queue : queues) {
         while (auto* slot = queue.take_lost()) {
-            if (!slot->posted) {
-                lose(*slot, task_report::where::waiting);
-            }
-            slot->ops->destroy(*slot);
             if (slot->posted) {
                 ++functions;
             } else {
-                queue.finish(nullptr, detail::outcome::lost);
+                queue.finish(nullptr, lose(*slot, task_report::where::waiting));
             }
+            slot->ops->destroy(*slot);
             release(slot->owner);
         }
     }
@@ -96,8 +97,7 @@ void thread_pool::state::give_up() {
             const bool holds_place = run.coroutine || !(run.slot->ops->start || run.slot->posted);
             const auto who = report(run);
             if (holds_place && run.control->give_up(run.number)) {
-                lose(*run.slot, who.state, who.running_for);
-                queue_of(*run.slot).finish(nullptr, detail::outcome::lost);
+                queue_of(*run.slot).finish(nullptr, lose(*run.slot, who.state, who.running_for));
             }
         }
         lose_waiting();

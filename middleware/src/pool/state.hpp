@@ -118,9 +118,9 @@ struct thread_pool::state : std::enable_shared_from_this<thread_pool::state> {
     void give_up();
     /// Takes out what waits: it is named, counted and destroyed.
     void lose_waiting() noexcept;
-    /// Names a lost task in the log and in the drain's report.
-    void lose(const detail::task_slot& slot, task_report::where where,
-              std::chrono::milliseconds running_for = {}) noexcept;
+    /// Names a lost task in the log and in the drain's report. Returns what it counts as.
+    detail::outcome lose(const detail::task_slot& slot, task_report::where where,
+                         std::chrono::milliseconds running_for = {}) noexcept;
     std::mutex lost_mutex;
     std::vector<task_report> lost;
     std::atomic<bool> stopping{false};   ///< running tasks have been asked to stop

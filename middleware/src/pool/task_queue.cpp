@@ -114,6 +114,8 @@ void task_queue::finish(worker_counts* worker, outcome how) noexcept {
         add(&worker_counts::failed);
     } else if (how == outcome::lost) {
         add(&worker_counts::lost);
+    } else if (how == outcome::handed_over) {
+        add(&worker_counts::handed_over);
     }
     add(&worker_counts::finished);
 }
@@ -130,9 +132,10 @@ postlude::counters task_queue::counters() const noexcept {
     postlude::counters c;
     c.failed = sum(&worker_counts::failed);
     c.lost = sum(&worker_counts::lost);
+    c.handed_over = sum(&worker_counts::handed_over);
     c.posted = sum(&worker_counts::posted);
     const auto ended = finished();
-    c.completed = ended - std::min(ended, c.failed + c.lost);
+    c.completed = ended - std::min(ended, c.failed + c.lost + c.handed_over);
     c.left = tickets.taken() - ended;
     c.registered = tickets.registered();
     c.discarded = tickets.discarded();

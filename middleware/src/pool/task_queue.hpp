@@ -18,7 +18,7 @@
 namespace postlude::detail {
 
 /// What became of a task that held a place.
-enum class outcome : std::uint8_t { completed, failed, lost };
+enum class outcome : std::uint8_t { completed, failed, lost, handed_over };
 
 /// Counts that one worker writes and others sum up. A line of its own, so that no worker waits
 /// for another's.
@@ -27,6 +27,7 @@ struct alignas(64) worker_counts {
     std::atomic<std::uint64_t> finished{0};  ///< places given back by an end of any kind
     std::atomic<std::uint64_t> failed{0};
     std::atomic<std::uint64_t> lost{0};
+    std::atomic<std::uint64_t> handed_over{0};
     std::atomic<std::uint64_t> posted{0};
 
     /// Only for the one thread that writes this count.

@@ -236,6 +236,10 @@ bool thread_pool::running_in_this_thread() const noexcept {
     return detail::current_worker.state == state_.get();
 }
 
+const queue_options& thread_pool::options_of(queue_id queue) const noexcept {
+    return state_->queues[static_cast<std::size_t>(queue)].options();
+}
+
 std::string_view thread_pool::queue_name(queue_id queue) const noexcept {
     return state_->queues[static_cast<std::size_t>(queue)].options().name;
 }

@@ -148,8 +148,7 @@ void thread_pool::state::finish(detail::task_slot& slot, std::exception_ptr erro
     if (!error) {
         queue.finish(own, detail::outcome::completed);
     } else if (stopping.load() && says_stopped(error)) {
-        lose(slot, task_report::where::stopped);
-        queue.finish(own, detail::outcome::lost);
+        queue.finish(own, lose(slot, task_report::where::stopped));
     } else {
         report_failure(slot, error);
         queue.finish(own, detail::outcome::failed);

@@ -2,7 +2,9 @@
 #ifndef POSTLUDE_DISPATCH_DEFERRED_HPP
 #define POSTLUDE_DISPATCH_DEFERRED_HPP
 
+#include "postlude/dispatch/detail/job_service.hpp"
 #include "postlude/dispatch/dispatcher.hpp"
+#include "postlude/dispatch/job_options.hpp"
 #include "postlude/dispatch/request_info.hpp"
 
 #include <cstdint>
@@ -12,7 +14,7 @@
 
 namespace postlude {
 
-/// The tasks that one request has registered. They run when its response has ended.
+/// The tasks and jobs that one request has registered. They run when its response has ended.
 ///
 /// Make one a request, pass it to the handler, and give it to `respond` or `async_respond`. A
 /// list that is destroyed without a response is abandoned: its `failed` and `always` tasks run.
@@ -31,13 +33,16 @@ public:
         : deferred(dispatcher, request_traits<Request>::info(request)) {}
 
     deferred(deferred&& other) noexcept
-        : dispatcher_(other.dispatcher_), record_(std::exchange(other.record_, nullptr)) {}
+        : dispatcher_(other.dispatcher_),
+          record_(std::exchange(other.record_, nullptr)),
+          commits_(other.commits_) {}
     /// What this list held before is abandoned first.
     deferred& operator=(deferred&& other) noexcept {
         if (this != &other) {
             close();
             dispatcher_ = other.dispatcher_;
             record_ = std::exchange(other.record_, nullptr);
+            commits_ = other.commits_;
         }
         return *this;
     }
@@ -64,6 +69,28 @@ public:
         return to_error(add(std::forward<F>(f), options, where));
     }
 
+    /// Registers a job: a described struct with a `job_traits job` of its own, whose kind the
+    /// dispatcher knows. What is durable, or has no room in memory and may spill, is stored before
+    /// the first byte of the response, which waits for that. A refusal (of memory alone and no
+    /// room; the store does not answer) is answered as in `run`. Copies the arguments; allocates.
+    ///
+    /// Throws system_error, and then nothing was registered: errc::moved_from; errc::bad_kind for a
+    /// kind that the dispatcher does not know, or that needs a store where there is none;
+    /// errc::bad_option; errc::bad_arguments for what is no JSON (text that is no UTF-8, NaN), when
+    /// it is to be stored.
+    template <job_type Args>
+    bool enqueue(Args args, job_options options = {}) {
+        return answer(add_job(Args::job.kind, std::make_unique<arguments_of<Args>>(std::move(args)),
+                              std::move(options)));
+    }
+    /// Registers a job, or returns errc::full or errc::stopped and leaves the response alone. A
+    /// store that does not answer is known only later, and answered with 503 all the same.
+    template <job_type Args>
+    [[nodiscard]] boost::system::error_code try_enqueue(Args args, job_options options = {}) {
+        return to_error(add_job(Args::job.kind,
+                                std::make_unique<arguments_of<Args>>(std::move(args)),
+                                std::move(options)));
+    }
     /// Takes room for n more tasks of one queue (1 to its capacity), before the handler changes
     /// anything: the next n registrations for that queue are not refused. What is not used goes
     /// back when the response ends or, reserved later, with the list. Reserving for another queue
@@ -81,16 +108,33 @@ public:
         return record_ ? record_->request_id() : std::string_view{};
     }
 
-    /// Tasks registered and not released yet.
+    /// Tasks and jobs registered and not released yet.
     std::size_t size() const noexcept;
+
+    /// Whether a response with this status has to wait for jobs to be stored; see `async_commit`.
+    bool must_commit(unsigned status) const noexcept;
 
     /// What the request was; its `id` is `request_id()`.
     request_info request() const noexcept;
 
     dispatcher& get_dispatcher() const noexcept { return *dispatcher_; }
 
+    // For Postlude's own parts.
+
+    bool has_jobs() const noexcept { return record_ && record_->list.jobs; }
+    /// Calls `waiter` when what has to be is stored, at once if there is nothing, or refuses.
+    void commit(unsigned status, std::unique_ptr<detail::commit_waiter> waiter);
+    /// What became of it, on the request's own strand.
+    void committed(boost::system::error_code ec) noexcept;
+    /// A second handle to the same list, for whoever sends its response: it keeps the list open
+    /// while the first is destroyed, and abandons it if it is destroyed itself without a response.
+    deferred hold_for_commit() noexcept;
+
 private:
     friend class pending_response;
+
+    deferred(dispatcher& dispatcher, detail::record* record) noexcept
+        : dispatcher_(&dispatcher), record_(record) {}
 
     static boost::system::error_code to_error(errc answer) noexcept {
         return answer == detail::accepted ? boost::system::error_code{} : make_error_code(answer);
@@ -105,6 +149,12 @@ private:
     void refuse(errc why);
     template <class F>
     errc add(F&& f, const task_options& options, const std::source_location& where);
+    /// Once a place is taken.
+    template <class F>
+    detail::task_slot& place(F&& f, const task_options& options, const std::source_location& where);
+    errc add_job(std::string_view kind, std::unique_ptr<job_arguments> args, job_options&& options);
+    errc list_job(detail::job_ptr job);
+    detail::job_list jobs_to_commit(unsigned status) const;
     errc hold(std::uint32_t n, queue_id queue) noexcept;
     /// Takes a place, from what is reserved or from the queue.
     errc take_place(queue_id queue) noexcept {
@@ -132,6 +182,7 @@ private:
 
     dispatcher* dispatcher_;
     detail::record* record_;
+    bool commits_ = false;  ///< see `hold_for_commit`
 };
 
 /// A response on its way: what `respond` and `async_respond` are built on, for those who write
@@ -186,6 +237,16 @@ errc deferred::add(F&& f, const task_options& options, const std::source_locatio
     if (const auto answer = take_place(options.queue); answer != detail::accepted) {
         return answer;
     }
+    place(std::forward<F>(f), options, where);
+    if (record_->list.now == detail::list_state::phase::ended) [[unlikely]] {
+        release_late();
+    }
+    return detail::accepted;
+}
+
+template <class F>
+detail::task_slot& deferred::place(F&& f, const task_options& options,
+                                   const std::source_location& where) {
     detail::place_guard place(dispatcher_->pool().tickets(options.queue));
     auto& list = record_->list;
     if (list.fill->used == detail::record::slot_count) {
@@ -197,10 +258,7 @@ errc deferred::add(F&& f, const task_options& options, const std::source_locatio
     detail::describe(slot, options, where);
     ++list.fill->used;
     slot.next = std::exchange(list.last, &slot);
-    if (list.now == detail::list_state::phase::ended) [[unlikely]] {
-        release_late();
-    }
-    return detail::accepted;
+    return slot;
 }
 
 }  // namespace postlude

@@ -2,6 +2,7 @@
 #ifndef POSTLUDE_HTTP_WEBSOCKET_HPP
 #define POSTLUDE_HTTP_WEBSOCKET_HPP
 
+#include "postlude/dispatch/commit.hpp"
 #include "postlude/http/exchange.hpp"
 
 #include <boost/asio/as_tuple.hpp>
@@ -27,7 +28,12 @@ using websocket_stream = boost::beast::websocket::stream<any_stream>;
 /// stop's time it is cut.
 inline boost::asio::awaitable<std::optional<websocket_stream>> accept(exchange& e) {
     namespace websocket = boost::beast::websocket;
-    if (!websocket::is_upgrade(e.get_request()) || e.after().refused()) {
+    const bool upgrade = websocket::is_upgrade(e.get_request());
+    if (upgrade) {
+        co_await async_commit(e.after(), 101, co_await boost::asio::this_coro::executor,
+                              boost::asio::as_tuple(boost::asio::use_awaitable));
+    }
+    if (!upgrade || e.after().refused()) {
         auto answer = text(status::upgrade_required, "This is for WebSocket.\n");
         answer.set(field::upgrade, "websocket");
         answer.set(field::connection, "upgrade");

@@ -13,6 +13,7 @@
 #include <boost/asio/execution.hpp>
 #include <boost/asio/execution_context.hpp>
 
+#include <algorithm>
 #include <chrono>
 #include <memory>
 #include <string>
@@ -128,6 +129,8 @@ public:
     /// Hands a chain of constructed tasks (by `next`, ending in null) to the workers and wakes
     /// one. Each has its place reserved and holds one reference to its record. Never fails.
     void submit(detail::task_slot* chain) noexcept;
+    std::size_t queue_count() const noexcept { return tickets_.size(); }
+    const queue_options& options_of(queue_id queue) const noexcept;
     bool running_in_this_thread() const noexcept;
     std::string_view queue_name(queue_id queue) const noexcept;
     spdlog::logger& logger() const noexcept;
@@ -243,6 +246,12 @@ private:
     record* record_;
 };
 
+/// @param id of at most `max_request_id` bytes.
+inline void set_request_id(record& record, std::string_view id) noexcept {
+    record.id_size = static_cast<std::uint8_t>(std::min(id.size(), max_request_id));
+    std::copy_n(id.begin(), record.id_size, record.id.begin());
+}
+
 /// Makes `child` speak for the request of `parent`.
 inline void join_request(record& child, record* parent) noexcept {
     if (parent) {
@@ -260,6 +269,7 @@ inline void describe(task_slot& slot, const task_options& options,
     slot.queue = options.queue;
     slot.condition = options.when;
     slot.posted = false;
+    slot.kept = false;
 }
 
 /// Gives places back unless they were used.

@@ -2,6 +2,7 @@
 #ifndef POSTLUDE_HTTP_DETAIL_RESPOND_OP_HPP
 #define POSTLUDE_HTTP_DETAIL_RESPOND_OP_HPP
 
+#include "postlude/dispatch/commit.hpp"
 #include "postlude/http/detail/outgoing.hpp"
 
 #include <boost/asio/associated_allocator.hpp>
@@ -90,6 +91,59 @@ private:
     bool continues_ = false;
 };
 
+/// The status of a response as it will be sent, as far as it is known by now.
+template <class Body, class Fields>
+unsigned status_of(const beast_http::response<Body, Fields>& response) noexcept {
+    return has_forged_field(response) ? 500 : response.result_int();
+}
+unsigned status_of(beast_http::message_generator& generator) noexcept;
+template <class Body, class Fields>
+unsigned status_of(const beast_http::response<Body, Fields>* response) noexcept {
+    return status_of(*response);
+}
+
+/// Has a request's jobs stored, and then writes its response.
+/// @tparam Response a pointer to it, or it itself.
+template <class Stream, class Handler, class Response>
+class commit_op {
+public:
+    using executor_type =
+        boost::asio::associated_executor_t<Handler, typename Stream::executor_type>;
+    using allocator_type = boost::asio::associated_allocator_t<Handler>;
+
+    template <class H, class R>
+    commit_op(H&& handler, Stream& stream, R&& response, deferred& after)
+        : handler_(std::forward<H>(handler)),
+          stream_(&stream),
+          response_(std::make_unique<Response>(std::forward<R>(response))),
+          after_(std::make_unique<deferred>(after.hold_for_commit())) {}
+
+    /// Leaves this object moved from.
+    void start() {
+        auto& after = *after_;
+        const auto status = status_of(*response_);
+        async_commit(after, status, stream_->get_executor(), std::move(*this));
+    }
+
+    void operator()(boost::system::error_code) {
+        auto out = compose(std::move(*response_), *after_, get_allocator());
+        respond_op<Stream, Handler>(std::move(handler_), *stream_, std::move(out)).start();
+    }
+
+    executor_type get_executor() const noexcept {
+        return boost::asio::get_associated_executor(handler_, stream_->get_executor());
+    }
+    allocator_type get_allocator() const noexcept {
+        return boost::asio::get_associated_allocator(handler_);
+    }
+
+private:
+    Handler handler_;
+    Stream* stream_;
+    std::unique_ptr<Response> response_;
+    std::unique_ptr<deferred> after_;
+};
+
 /// What `async_respond` hands to the completion token.
 template <class Stream>
 class initiate_respond {
@@ -102,6 +156,12 @@ public:
     /// @param response a pointer to it, or it itself.
     template <class Handler, class Response>
     void operator()(Handler&& handler, Response&& response) const {
+        if (after_->has_jobs() && after_->must_commit(status_of(response))) {
+            commit_op<Stream, std::decay_t<Handler>, std::decay_t<Response>>(
+                std::forward<Handler>(handler), *stream_, std::forward<Response>(response), *after_)
+                .start();
+            return;
+        }
         auto out = compose(std::forward<Response>(response), *after_,
                            boost::asio::get_associated_allocator(handler));
         respond_op<Stream, std::decay_t<Handler>>(std::forward<Handler>(handler), *stream_,
@@ -118,6 +178,9 @@ private:
 template <class Stream, class Response>
 std::size_t respond_now(Stream& stream, Response&& response, deferred& after,
                         boost::system::error_code& ec) {
+    if (after.has_jobs()) {
+        commit(after, status_of(response));
+    }
     auto out = compose(std::forward<Response>(response), after, std::allocator<char>{});
     ec = out.error;
     std::size_t n = 0;

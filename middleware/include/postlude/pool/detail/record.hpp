@@ -12,9 +12,11 @@
 #include <memory>
 #include <string>
 #include <utility>
+#include <vector>
 
 namespace postlude::detail {
 
+struct job;
 struct record;
 struct task_slot;
 
@@ -39,6 +41,7 @@ struct task_slot {
     queue_id queue{};
     postlude::when condition{};
     bool posted = false;  ///< came through the executor: holds no place in the queue's capacity
+    bool kept = false;    ///< runs a job: whoever made it sees to it when a drain gives it up
     alignas(16) std::array<std::byte, inline_size> storage;
 
     /// The given name, or "file.cpp:42".
@@ -51,22 +54,24 @@ static_assert(sizeof(task_slot) == 96);
 struct list_state {
     enum class phase : std::uint8_t {
         open,        ///< no response yet
+        storing,     ///< its jobs are being stored, before the response
         responding,  ///< a response is being written
         ended,       ///< the outcome is known; what comes late goes straight to the workers
     };
 
     task_slot* last = nullptr;  ///< the list, newest first
-    record* fill = nullptr;   ///< the record with free slots; holds one reference when not the root
+    record* fill = nullptr;  ///< the record with free slots; holds one reference when not the root
+    std::vector<std::shared_ptr<job>>* jobs = nullptr;  ///< owned; null when there are none
+    std::uint32_t spare = 0;                            ///< places reserved and not used yet
     std::uint8_t shared = 0;  ///< slots of the root whose tasks have a reference of their own
-    std::uint32_t spare = 0;  ///< places reserved and not used yet
     queue_id spare_queue{};
     phase now = phase::open;
-    bool refused = false;  ///< a refusal that the response has to tell
-    bool handled = false;  ///< the outcome, once ended
-    bool sent = false;
-    bool head = false;       ///< of the request: its method was HEAD
-    bool http10 = false;     ///< of the request: HTTP/1.0
-    bool keep_alive = true;  ///< of the request
+    bool refused : 1 = false;  ///< a refusal that the response has to tell
+    bool handled : 1 = false;  ///< the outcome, once ended
+    bool sent : 1 = false;
+    bool head : 1 = false;       ///< of the request: its method was HEAD
+    bool http10 : 1 = false;     ///< of the request: HTTP/1.0
+    bool keep_alive : 1 = true;  ///< of the request
 };
 static_assert(sizeof(list_state) <= 32);
 

@@ -1,0 +1,116 @@
+// Copyright 2026 The Postlude authors. Distributed under the Boost Software License, Version 1.0.
+#ifndef POSTLUDE_DISPATCH_ASYNC_JOBS_HPP
+#define POSTLUDE_DISPATCH_ASYNC_JOBS_HPP
+
+#include "postlude/dispatch/commit.hpp"
+
+#include <exception>
+#include <optional>
+
+namespace postlude {
+
+namespace detail {
+
+template <class Handler, class Executor>
+class enqueue_waiter final : public commit_waiter {
+public:
+    enqueue_waiter(Handler&& handler, const Executor& fallback)
+        : handler_(std::move(handler)),
+          guard_(boost::asio::get_associated_executor(handler_, fallback)) {}
+    void done(boost::system::error_code ec) noexcept override {
+        boost::asio::post(guard_.get_executor(),
+                          [handler = std::move(handler_), ec, id = ec ? 0 : id]() mutable {
+                              std::move(handler)(ec, id);
+                          });
+    }
+    job_id id = 0;
+
+private:
+    using executor = boost::asio::associated_executor_t<Handler, Executor>;
+    Handler handler_;
+    boost::asio::executor_work_guard<executor> guard_;
+};
+
+/// Runs `work(dispatcher)` where it may block, and completes with what it returns.
+template <class Result, class Executor, class Work, class CompletionToken>
+auto async_blocking(dispatcher& dispatcher, const Executor& executor, Work work,
+                    CompletionToken&& token) {
+    return boost::asio::async_initiate<CompletionToken, void(std::exception_ptr, Result)>(
+        [&dispatcher, executor](auto handler, Work work) {
+            auto associated = boost::asio::get_associated_executor(handler, executor);
+            auto shared = std::make_shared<decltype(handler)>(std::move(handler));
+            run_blocking(*dispatcher.jobs(),
+                         [shared = std::move(shared), work = std::move(work), &dispatcher,
+                          guard = boost::asio::make_work_guard(associated)]() mutable {
+                             std::exception_ptr error;
+                             Result result{};
+                             try {
+                                 result = work(dispatcher);
+                             } catch (...) {
+                                 error = std::current_exception();
+                             }
+                             boost::asio::post(guard.get_executor(),
+                                               [shared = std::move(shared), error,
+                                                result = std::move(result)]() mutable {
+                                                   std::move (*shared)(error, std::move(result));
+                                               });
+                         });
+        },
+        token, std::move(work));
+}
+
+}  // namespace detail
+
+/// Registers a job outside any request.
+///
+/// @param executor where the handler has none of its own.
+/// @param token for `void(error_code, job_id)`. Completes when the job is accepted: stored, if it
+/// is to be. errc::full, errc::stopped, errc::store_unavailable, errc::store_timeout; the job does
+/// not exist then, or is withdrawn. Throws at once as `deferred::enqueue`.
+template <job_type Args, class Executor,
+          boost::asio::completion_token_for<void(boost::system::error_code, job_id)>
+              CompletionToken = boost::asio::deferred_t>
+auto async_enqueue(dispatcher& dispatcher, Args args, job_options options, const Executor& executor,
+                   CompletionToken&& token = CompletionToken()) {
+    auto job = detail::make_job(dispatcher.jobs(), Args::job.kind,
+                                std::make_unique<arguments_of<Args>>(std::move(args)),
+                                std::move(options), {});
+    return boost::asio::async_initiate<CompletionToken, void(boost::system::error_code, job_id)>(
+        [executor](auto handler, detail::job_ptr job) {
+            auto waiter = std::make_unique<detail::enqueue_waiter<decltype(handler), Executor>>(
+                std::move(handler), executor);
+            waiter->id = job->record.id;
+            auto& service = *job->service;
+            detail::enqueue(service, job, std::move(waiter));
+        },
+        token, std::move(job));
+}
+
+/// `dispatcher::find` for a thread that serves: `void(std::exception_ptr, std::vector<job_view>)`.
+template <class Executor, class CompletionToken = boost::asio::deferred_t>
+auto async_find(dispatcher& dispatcher, job_query query, const Executor& executor,
+                CompletionToken&& token = CompletionToken()) {
+    return detail::async_blocking<std::vector<job_view>>(
+        dispatcher, executor,
+        [query = std::move(query)](class dispatcher& d) { return d.find(query); },
+        std::forward<CompletionToken>(token));
+}
+
+/// `dispatcher::retry`, `cancel` and `erase` likewise: `void(std::exception_ptr,
+/// std::vector<amended>)`.
+template <class Executor, class CompletionToken = boost::asio::deferred_t>
+auto async_amend(dispatcher& dispatcher, std::vector<job_id> ids, amendment what,
+                 const Executor& executor, CompletionToken&& token = CompletionToken()) {
+    return detail::async_blocking<std::vector<amended>>(
+        dispatcher, executor,
+        [ids = std::move(ids), what](class dispatcher& d) {
+            return what == amendment::retry    ? d.retry(ids)
+                   : what == amendment::cancel ? d.cancel(ids)
+                                               : d.erase(ids);
+        },
+        std::forward<CompletionToken>(token));
+}
+
+}  // namespace postlude
+
+#endif

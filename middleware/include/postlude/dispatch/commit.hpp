@@ -1,0 +1,84 @@
+// Copyright 2026 The Postlude authors. Distributed under the Boost Software License, Version 1.0.
+#ifndef POSTLUDE_DISPATCH_COMMIT_HPP
+#define POSTLUDE_DISPATCH_COMMIT_HPP
+
+#include "postlude/dispatch/deferred.hpp"
+#include "postlude/dispatch/detail/job_service.hpp"
+
+#include <boost/asio/associated_executor.hpp>
+#include <boost/asio/async_result.hpp>
+#include <boost/asio/deferred.hpp>
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/post.hpp>
+
+#include <memory>
+#include <type_traits>
+#include <utility>
+
+namespace postlude {
+
+namespace detail {
+
+/// Posts a completion handler, with what it is called with, to its executor.
+template <class Handler, class Executor>
+class posting_waiter final : public commit_waiter {
+public:
+    posting_waiter(Handler&& handler, const Executor& fallback, deferred* after)
+        : handler_(std::move(handler)),
+          guard_(boost::asio::get_associated_executor(handler_, fallback)),
+          after_(after) {}
+    void done(boost::system::error_code ec) noexcept override {
+        boost::asio::post(guard_.get_executor(),
+                          [handler = std::move(handler_), after = after_, ec]() mutable {
+                              after->committed(ec);
+                              std::move(handler)(ec);
+                          });
+    }
+
+private:
+    using executor = boost::asio::associated_executor_t<Handler, Executor>;
+    Handler handler_;
+    boost::asio::executor_work_guard<executor> guard_;
+    deferred* after_;
+};
+
+template <class Executor, class Handler>
+std::unique_ptr<commit_waiter> make_waiter(Handler&& handler, const Executor& executor,
+                                           deferred& after) {
+    return std::make_unique<posting_waiter<std::decay_t<Handler>, Executor>>(
+        std::forward<Handler>(handler), executor, &after);
+}
+
+}  // namespace detail
+
+/// Stores the jobs of a request that have to be stored before its response is written, as
+/// `async_respond` does by itself: for those who write a response another way. Await it before the
+/// `pending_response` is made.
+///
+/// Completes with no error at once when there are none. With an error (errc::store_unavailable,
+/// errc::store_timeout) `after` is refused: the response has to be a 503. Jobs that are registered
+/// after this are stored behind the response.
+///
+/// @param after must live until the completion.
+/// @param status of the response as it will be sent: decides which jobs are wanted.
+/// @param executor where the handler has none of its own.
+/// @param token for `void(error_code)`. Does not pass cancellation on: a commit takes
+/// `dispatcher_options::commit_timeout` at most. The dispatcher must have been shut down before the
+/// event loop is destroyed.
+template <class Executor, boost::asio::completion_token_for<void(boost::system::error_code)>
+                              CompletionToken = boost::asio::deferred_t>
+auto async_commit(deferred& after, unsigned status, const Executor& executor,
+                  CompletionToken&& token = CompletionToken()) {
+    return boost::asio::async_initiate<CompletionToken, void(boost::system::error_code)>(
+        [&after, status, executor](auto handler) {
+            after.commit(status, detail::make_waiter(std::move(handler), executor, after));
+        },
+        token);
+}
+
+/// The same, blocking.
+boost::system::error_code commit(deferred& after, unsigned status);
+
+}  // namespace postlude
+
+#endif

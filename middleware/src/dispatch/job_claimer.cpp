@@ -1,0 +1,156 @@
+// Copyright 2026 The Postlude authors. Distributed under the Boost Software License, Version 1.0.
+#include "dispatch/job_claimer.hpp"
+
+#include "dispatch/job_service.hpp"
+
+#include <algorithm>
+
+namespace postlude::detail {
+
+using clock = std::chrono::steady_clock;
+using std::chrono::milliseconds;
+
+namespace {
+
+/// At most so many jobs of a queue are claimed and wait here: what others could run meanwhile.
+constexpr std::uint32_t most_prefetched = 512;
+constexpr milliseconds longest_wait{1'000};
+/// What is claimed should last for about so long.
+constexpr milliseconds ahead{10};
+
+}  // namespace
+
+void job_claimer::start() {
+    credits_.resize(service_.queues().size());
+    ended_before_.resize(service_.queues().size());
+    for (auto& queue : service_.queues()) {
+        queue.prefetch = 2 * queue.workers;
+    }
+    looked_ = clock::now();
+    thread_ = std::thread([this, keep_alive = service_.shared_from_this()] { run(); });
+}
+
+void job_claimer::wake() noexcept {
+    const std::lock_guard lock(mutex_);
+    woken_ = true;
+    changed_.notify_one();
+}
+
+void job_claimer::adapt(std::size_t i, clock::duration passed) {
+    auto& queue = service_.queues()[i];
+    const auto ended = queue.ended.load(std::memory_order_relaxed);
+    const auto runs = static_cast<double>(ended - std::exchange(ended_before_[i], ended));
+    const auto rate = runs / std::max(1e-4, std::chrono::duration<double>(passed).count());
+    const auto wanted = static_cast<std::uint32_t>(
+        std::min<double>(most_prefetched, rate * std::chrono::duration<double>(ahead).count() * 2));
+    const auto least = std::min(2 * queue.workers, most_prefetched);
+    // Up at once, down by and by.
+    const auto before = queue.prefetch.load(std::memory_order_relaxed);
+    queue.prefetch = std::max({least, wanted, before - before / 8});
+}
+
+bool job_claimer::count_credits() {
+    const auto now = clock::now();
+    if (now - looked_ >= milliseconds(5)) {
+        for (std::size_t i = 0; i != credits_.size(); ++i) {
+            adapt(i, now - looked_);
+        }
+        looked_ = now;
+    }
+    bool any = false;
+    for (std::size_t i = 0; i != credits_.size(); ++i) {
+        auto& queue = service_.queues()[i];
+        const auto in_hand = queue.in_hand.load(std::memory_order_relaxed);
+        const auto most = queue.prefetch.load(std::memory_order_relaxed);
+        credits_[i] = in_hand <= most / 2 ? most - in_hand : 0;
+        const auto left = service_.pool().counters(queue_id{static_cast<std::uint8_t>(i)}).left;
+        const auto room = queue.capacity > left ? queue.capacity - left : 0;
+        credits_[i] = std::min<std::size_t>(credits_[i], room);
+        any = any || credits_[i] != 0;
+    }
+    return any;
+}
+
+void job_claimer::run() {
+    std::unique_lock lock(mutex_);
+    while (!stopping_) {
+        woken_ = false;
+        lock.unlock();
+        const bool room = count_credits();
+        if (room) {
+            claim();
+        }
+        lock.lock();
+        if (!room && !stopping_) {
+            // Whoever ends a run wakes this; the time is for queues that are full of other work.
+            changed_.wait_for(lock, milliseconds(20), [this] { return woken_ || stopping_; });
+        } else if (service_.health().down() && !stopping_) {
+            changed_.wait_for(lock, service_.health().pause(), [this] { return stopping_; });
+        }
+    }
+    ended_ = true;
+    changed_.notify_all();
+}
+
+void job_claimer::claim() {
+    std::vector<claimed_job> claimed;
+    try {
+        claimed = service_.raw_store().claim(credits_, longest_wait);
+        service_.health().worked();
+    } catch (const std::exception& e) {
+        service_.health().failed(e.what());
+        return;
+    }
+    {
+        const std::lock_guard lock(mutex_);
+        if (stopping_) {
+            return;  // nobody is there to run them: they go back with the registration
+        }
+    }
+    std::vector<std::size_t> got(credits_.size());
+    job_list jobs;
+    jobs.reserve(claimed.size());
+    for (auto& c : claimed) {
+        if (auto j = service_.adopt(std::move(c))) {
+            ++got[static_cast<std::size_t>(j->kind->queue)];
+            jobs.push_back(std::move(j));
+        }
+    }
+    look_at_backlog(got);
+    for (const auto& j : service_.run_now(std::move(jobs))) {
+        service_.give_back(j, "there was no room for it");
+    }
+}
+
+void job_claimer::look_at_backlog(const std::vector<std::size_t>& got) {
+    for (std::size_t i = 0; i != got.size(); ++i) {
+        auto& queue = service_.queues()[i];
+        if (credits_[i] != 0 && got[i] < credits_[i] &&
+            queue.owed.load(std::memory_order_relaxed) == 0) {
+            queue.spilled.store(false, std::memory_order_relaxed);
+        }
+    }
+}
+
+bool job_claimer::stop(clock::time_point until) {
+    if (!thread_.joinable()) {
+        return true;
+    }
+    {
+        const std::lock_guard lock(mutex_);
+        stopping_ = true;
+        changed_.notify_all();
+    }
+    service_.raw_store().interrupt();
+    std::unique_lock lock(mutex_);
+    const bool ended = changed_.wait_until(lock, until, [this] { return ended_; });
+    lock.unlock();
+    if (ended) {
+        thread_.join();
+    } else {
+        thread_.detach();  // it keeps the service alive
+    }
+    return ended;
+}
+
+}  // namespace postlude::detail

@@ -1,0 +1,129 @@
+// Copyright 2026 The Postlude authors. Distributed under the Boost Software License, Version 1.0.
+#include "dispatch/job_keeper.hpp"
+
+#include "dispatch/job_service.hpp"
+
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+
+namespace postlude::detail {
+
+using std::chrono::milliseconds;
+
+namespace {
+
+constexpr std::size_t rescued_at_once = 1'000;
+constexpr milliseconds between_looks_at_the_dead{1'000};
+constexpr std::chrono::seconds between_prunings{30};
+
+/// Something to be done again and again.
+struct chore {
+    milliseconds every;
+    void (job_keeper::*what)();
+    job_keeper::clock::time_point next;
+};
+
+}  // namespace
+
+void job_keeper::start() {
+    thread_ = std::thread([this, keep_alive = service_.shared_from_this()] { run(); });
+}
+
+void job_keeper::post(std::function<void()> work) {
+    {
+        const std::lock_guard lock(mutex_);
+        if (!ended_ && !stopping_) {
+            asked_.push_back(std::move(work));
+            changed_.notify_one();
+            return;
+        }
+    }
+    work();  // the store is still there, or says that it is not
+}
+
+void job_keeper::run() {
+    const auto now = clock::now();
+    const auto& settings = service_.settings();
+    const milliseconds rescues = service_.can().sees_death
+                                     ? std::min(between_looks_at_the_dead, settings.rescue_interval)
+                                     : settings.rescue_interval;
+    chore chores[] = {
+        {settings.lease / 6, &job_keeper::renew, now + settings.lease / 6},
+        {rescues, &job_keeper::rescue, now},
+        {between_prunings, &job_keeper::prune, now + between_prunings},
+    };
+    std::unique_lock lock(mutex_);
+    while (!stopping_) {
+        const auto next = std::ranges::min_element(chores, {}, &chore::next)->next;
+        changed_.wait_until(lock, next, [this] { return stopping_ || !asked_.empty(); });
+        while (!asked_.empty()) {
+            const auto work = std::move(asked_.front());
+            asked_.pop_front();
+            lock.unlock();
+            work();
+            lock.lock();
+        }
+        lock.unlock();
+        for (auto& c : chores) {
+            if (!stopping_ && clock::now() >= c.next) {
+                try {
+                    (this->*c.what)();
+                } catch (const std::exception& e) {
+                    service_.health().failed(e.what());
+                }
+                c.next = clock::now() + c.every;
+            }
+        }
+        lock.lock();
+    }
+    ended_ = true;
+    changed_.notify_all();
+}
+
+void job_keeper::renew() {
+    std::vector<receipt> held;
+    for (const auto& j : service_.in_hand().all()) {
+        if (j->now != job::phase::ended && j->held) {
+            held.push_back(*j->held);
+        }
+    }
+    // Also with none: the process itself is alive.
+    for (const auto& lost : service_.raw_store().renew(held)) {
+        service_.lost_lease(lost);
+    }
+}
+
+void job_keeper::rescue() {
+    std::vector<rescued_job> rescued;
+    do {
+        rescued = service_.raw_store().rescue(rescued_at_once);
+        for (const auto& r : rescued) {
+            service_.rescued(r);
+        }
+    } while (rescued.size() >= rescued_at_once && !stopping_);
+}
+
+void job_keeper::prune() {
+    while (!stopping_ && service_.raw_store().prune(service_.settings().keep) != 0) {
+    }
+}
+
+bool job_keeper::stop(clock::time_point until) {
+    if (!thread_.joinable()) {
+        return true;
+    }
+    std::unique_lock lock(mutex_);
+    stopping_ = true;
+    changed_.notify_all();
+    const bool ended = changed_.wait_until(lock, until, [this] { return ended_; });
+    lock.unlock();
+    if (ended) {
+        thread_.join();
+    } else {
+        thread_.detach();  // it keeps the service alive
+    }
+    return ended;
+}
+
+}  // namespace postlude::detail

@@ -1,0 +1,375 @@
+// Copyright 2026 The Postlude authors. Distributed under the Boost Software License, Version 1.0.
+#include "dispatch/job_writer.hpp"
+
+#include "dispatch/job_service.hpp"
+
+#include <boost/system/system_error.hpp>
+
+#include <algorithm>
+#include <iterator>
+#include <utility>
+
+namespace postlude::detail {
+
+using boost::system::error_code;
+using boost::system::system_error;
+
+namespace {
+
+/// The end of a run waits at most so long for others to be committed with it: what a crash may
+/// make run twice.
+constexpr std::chrono::milliseconds ending_wait{5};
+constexpr std::size_t endings_at_once = 256;
+constexpr std::size_t puts_at_once = 1024;
+
+/// Moves at most n elements from the front.
+template <class T>
+std::vector<T> take_front(std::vector<T>& from, std::size_t n) {
+    if (from.size() <= n) {
+        return std::exchange(from, {});
+    }
+    const auto middle = from.begin() + static_cast<std::ptrdiff_t>(n);
+    std::vector<T> taken(std::move_iterator(from.begin()), std::move_iterator(middle));
+    from.erase(from.begin(), middle);
+    return taken;
+}
+
+template <class T>
+void put_back(std::vector<T>& to, std::vector<T>& from) {
+    to.insert(to.begin(), std::move_iterator(from.begin()), std::move_iterator(from.end()));
+    from.clear();
+}
+
+}  // namespace
+
+void job_writer::start() {
+    thread_ = std::thread([this, keep_alive = service_.shared_from_this()] { run(); });
+}
+
+void job_writer::submit(job_list jobs, std::vector<put> puts,
+                        std::unique_ptr<commit_waiter> waiter) {
+    auto refusal =
+        service_.health().too_early() ? error_code(errc::store_unavailable) : error_code();
+    if (!refusal) {
+        const std::lock_guard lock(mutex_);
+        if (!ended_) {
+            waiting_.requests.push_back(
+                {std::move(jobs), std::move(puts), std::move(waiter), clock::now()});
+            if (std::exchange(sleeping_, false)) {
+                changed_.notify_one();
+            }
+            service_.watch_commits();
+            return;
+        }
+        refusal = errc::stopped;
+    }
+    waiter->done(refusal);
+}
+
+void job_writer::owe(job_ptr job, put what) {
+    const std::lock_guard lock(mutex_);
+    waiting_.owed.push_back({std::move(job), std::move(what)});
+    if (std::exchange(sleeping_, false)) {
+        changed_.notify_one();
+    }
+}
+
+void job_writer::settle(job_ending ending) {
+    const std::lock_guard lock(mutex_);
+    if (waiting_.endings.empty()) {
+        oldest_ending_ = clock::now();
+    }
+    waiting_.endings.push_back(std::move(ending));
+    const auto n = waiting_.endings.size();
+    if ((n == 1 || n == endings_at_once) && std::exchange(sleeping_, false)) {
+        changed_.notify_one();
+    }
+}
+
+void job_writer::withdraw(std::vector<job_id> ids) {
+    const std::lock_guard lock(mutex_);
+    waiting_.withdrawn.insert(waiting_.withdrawn.end(), ids.begin(), ids.end());
+    if (std::exchange(sleeping_, false)) {
+        changed_.notify_one();
+    }
+}
+
+bool job_writer::expire() {
+    const auto before = clock::now() - service_.settings().commit_timeout;
+    std::list<request> late;
+    bool any = false;
+    {
+        const std::lock_guard lock(mutex_);
+        // In the order in which they came, so the oldest are in front. Those not begun yet go;
+        // those that are being written are answered, and withdrawn when the store has answered.
+        auto& requests = waiting_.requests;
+        while (!requests.empty() && requests.front().begun < before) {
+            late.splice(late.end(), requests, requests.begin());
+        }
+        for (auto& r : writing_.requests) {
+            if (r.waiter && r.begun < before) {
+                late.emplace_back().waiter = std::move(r.waiter);
+            }
+        }
+        any = !requests.empty() || !writing_.requests.empty();
+    }
+    for (auto& r : late) {
+        r.waiter->done(errc::store_timeout);
+    }
+    return any;
+}
+
+std::size_t job_writer::unstored() const {
+    const std::lock_guard lock(mutex_);
+    return waiting_.owed.size() + writing_.owed.size();
+}
+
+bool job_writer::ready(clock::time_point now) const {
+    if (!waiting_.requests.empty() || stopping_) {
+        return true;
+    }
+    if (now < not_before_) {
+        return false;
+    }
+    const auto n = waiting_.endings.size();
+    return !waiting_.owed.empty() || !waiting_.withdrawn.empty() || n >= endings_at_once ||
+           (n != 0 && now >= oldest_ending_ + ending_wait);
+}
+
+void job_writer::wait(std::unique_lock<std::mutex>& lock) {
+    for (;;) {
+        const auto now = clock::now();
+        if (ready(now)) {
+            sleeping_ = false;
+            return;
+        }
+        sleeping_ = true;
+        auto until = clock::time_point::max();
+        if (!waiting_.endings.empty()) {
+            until = oldest_ending_ + ending_wait;
+        }
+        if (now < not_before_ && !(waiting_.owed.empty() && waiting_.endings.empty())) {
+            until = not_before_;
+        }
+        if (until == clock::time_point::max()) {
+            changed_.wait(lock);
+        } else {
+            changed_.wait_until(lock, until);
+        }
+    }
+}
+
+void job_writer::take() {
+    auto& from = waiting_.requests;
+    for (std::size_t n = 0; !from.empty() && n < puts_at_once;) {
+        n += from.front().puts.size();
+        writing_.requests.splice(writing_.requests.end(), from, from.begin());
+    }
+    if (clock::now() >= not_before_ || !writing_.requests.empty() || stopping_) {
+        writing_.owed = take_front(waiting_.owed, endings_at_once);
+        writing_.endings = take_front(waiting_.endings, 2 * endings_at_once);
+        writing_.withdrawn = std::exchange(waiting_.withdrawn, {});
+        oldest_ending_ = clock::now();
+    }
+}
+
+void job_writer::run() {
+    std::unique_lock lock(mutex_);
+    for (;;) {
+        wait(lock);
+        take();
+        if (writing_.empty()) {
+            if (stopping_) {
+                break;
+            }
+            continue;
+        }
+        lock.unlock();
+        write();
+        lock.lock();
+        if (abandoned_) {
+            return;
+        }
+        if (stopping_ && service_.health().down()) {
+            changed_.wait_for(lock, service_.health().pause(), [this] { return abandoned_; });
+        }
+    }
+    ended_ = true;
+    changed_.notify_all();
+}
+
+void job_writer::write() {
+    puts_.clear();
+    settlements_.clear();
+    // The texts are lent, not copied; what fails gets them back.
+    for (auto& r : writing_.requests) {
+        std::ranges::move(r.puts, std::back_inserter(puts_));
+    }
+    for (auto& o : writing_.owed) {
+        puts_.push_back(std::move(o.what));
+    }
+    for (auto& e : writing_.endings) {
+        settlements_.push_back(std::move(e.what));
+    }
+    try {
+        commit_result result{{}, {}};
+        if (!puts_.empty() || !settlements_.empty()) {
+            result = service_.raw_store().commit(puts_, settlements_);
+        }
+        if (!writing_.withdrawn.empty()) {
+            service_.raw_store().amend(writing_.withdrawn, amendment::erase);
+            writing_.withdrawn.clear();
+        }
+        service_.health().worked();
+        answer(result);
+    } catch (const std::exception& e) {
+        service_.health().failed(e.what());
+        fail(errc::store_unavailable);
+    }
+}
+
+void job_writer::answer(const commit_result& result) {
+    std::vector<std::pair<std::unique_ptr<commit_waiter>, error_code>> answers;
+    std::vector<job_id> withdrawn;
+    std::size_t i = 0;
+    {
+        const std::lock_guard lock(mutex_);
+        not_before_ = {};
+        for (auto& r : writing_.requests) {
+            const auto first = i;
+            i += r.jobs.size();
+            const auto results = std::span(result.puts).subspan(first, r.jobs.size());
+            using outcome = put_result::outcome;
+            const bool all = std::ranges::all_of(
+                results, [](const auto& p) { return p.what == outcome::stored; });
+            for (std::size_t k = 0; k != results.size(); ++k) {
+                auto& job = *r.jobs[k];
+                const bool claimed = puts_[first + k].claimed;
+                if (all && r.waiter) {
+                    job.stored = true;
+                    if (claimed) {
+                        job.held = results[k].held;
+                    }
+                } else if (results[k].what != outcome::refused) {
+                    // Nobody was told that it is there, so it must not be.
+                    if (claimed && results[k].what == outcome::stored) {
+                        waiting_.endings.push_back(
+                            {nullptr,
+                             {results[k].held, verdict::withdrawn, {}, "its request failed", {}},
+                             {}});
+                    } else {
+                        withdrawn.push_back(puts_[first + k].job.id);
+                    }
+                }
+            }
+            if (r.waiter) {
+                answers.emplace_back(std::move(r.waiter),
+                                     all ? error_code() : errc::store_unavailable);
+            }
+        }
+        writing_.requests.clear();
+        waiting_.withdrawn.insert(waiting_.withdrawn.end(), withdrawn.begin(), withdrawn.end());
+    }
+    for (auto& [waiter, ec] : answers) {
+        waiter->done(ec);
+    }
+    for (auto& o : writing_.owed) {
+        o.what = std::move(puts_[i]);
+        wrote(o, result.puts[i++]);
+    }
+    for (std::size_t k = 0; k != writing_.endings.size(); ++k) {
+        writing_.endings[k].what = std::move(settlements_[k]);
+        wrote(writing_.endings[k], result.settlements[k]);
+    }
+    const std::lock_guard lock(mutex_);
+    writing_.owed.clear();
+    writing_.endings.clear();
+}
+
+void job_writer::wrote(owed_job& owed, const put_result& result) {
+    if (result.what == put_result::outcome::unknown) {
+        owe(owed.job, std::move(owed.what));  // under its own id, so it can't be there twice
+    } else {
+        service_.stored(owed.job, result.held);
+    }
+}
+
+void job_writer::wrote(job_ending& ending, settled result) {
+    if (result == settled::unknown) {
+        settle(std::move(ending));
+    } else if (ending.which) {
+        service_.settled(ending, result == settled::accepted);
+    }
+}
+
+void job_writer::fail(error_code why) {
+    std::vector<std::unique_ptr<commit_waiter>> answers;
+    {
+        const std::lock_guard lock(mutex_);
+        std::size_t i = 0;
+        for (auto& r : writing_.requests) {
+            i += r.puts.size();
+            if (r.waiter) {
+                answers.push_back(std::move(r.waiter));
+            }
+        }
+        for (auto& o : writing_.owed) {
+            o.what = std::move(puts_[i++]);
+        }
+        for (std::size_t k = 0; k != writing_.endings.size(); ++k) {
+            writing_.endings[k].what = std::move(settlements_[k]);
+        }
+        writing_.requests.clear();
+        put_back(waiting_.owed, writing_.owed);
+        put_back(waiting_.endings, writing_.endings);
+        put_back(waiting_.withdrawn, writing_.withdrawn);
+        not_before_ = clock::now() + service_.health().pause();
+    }
+    for (auto& waiter : answers) {
+        waiter->done(why);
+    }
+}
+
+std::vector<job_ptr> job_writer::stop(clock::time_point until) {
+    std::vector<job_ptr> left;
+    if (!thread_.joinable()) {
+        return left;
+    }
+    std::list<request> unanswered;
+    {
+        std::unique_lock lock(mutex_);
+        stopping_ = true;
+        changed_.notify_all();
+        if (!changed_.wait_until(lock, until, [&] { return ended_; })) {
+            // It hangs in the store: whoever waits is told, and what is owed is the caller's.
+            abandoned_ = true;
+            changed_.notify_all();
+            for (auto* list : {&waiting_.owed, &writing_.owed}) {
+                for (auto& o : *list) {
+                    left.push_back(o.job);
+                }
+            }
+            unanswered.splice(unanswered.end(), waiting_.requests);
+            for (auto& r : writing_.requests) {
+                unanswered.emplace_back().waiter = std::move(r.waiter);
+            }
+        }
+    }
+    for (auto& r : unanswered) {
+        if (r.waiter) {
+            r.waiter->done(errc::stopped);
+        }
+    }
+    const auto ended = [this] {
+        const std::lock_guard lock(mutex_);
+        return ended_;
+    };
+    if (ended()) {
+        thread_.join();
+    } else {
+        thread_.detach();  // it keeps the service alive
+    }
+    return left;
+}
+
+}  // namespace postlude::detail

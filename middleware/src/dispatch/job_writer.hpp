@@ -1,0 +1,105 @@
+// Copyright 2026 The Postlude authors. Distributed under the Boost Software License, Version 1.0.
+#ifndef POSTLUDE_SRC_DISPATCH_JOB_WRITER_HPP
+#define POSTLUDE_SRC_DISPATCH_JOB_WRITER_HPP
+
+#include "postlude/dispatch/detail/job_service.hpp"
+
+#include <chrono>
+#include <condition_variable>
+#include <deque>
+#include <functional>
+#include <list>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+namespace postlude::detail {
+
+class job_service;
+
+/// How a run ended, on its way to the store.
+struct job_ending {
+    job_ptr which;  ///< null for one that nobody here counts any more
+    settlement what;
+    job_list follow_ups;  ///< the same as `what.follow_ups`
+};
+
+/// The one thread that writes to the store: it commits what has accumulated meanwhile as one batch.
+///
+/// What somebody waits for is tried once, and answered. What is owed (ends of runs, jobs that were
+/// accepted before) is kept until the store takes it.
+class job_writer {
+public:
+    using clock = std::chrono::steady_clock;
+
+    explicit job_writer(job_service& service) noexcept : service_(service) {}
+    void start();
+
+    /// Stores jobs as one. `waiter` gets errc::store_unavailable, errc::store_timeout,
+    /// errc::stopped.
+    void submit(job_list jobs, std::vector<put> puts, std::unique_ptr<commit_waiter> waiter);
+    /// Stores one that was accepted already.
+    void owe(job_ptr job, put what);
+    void settle(job_ending ending);
+    /// Removes jobs that shall never have been, and are not claimed by this process.
+    void withdraw(std::vector<job_id> ids);
+
+    /// Answers whoever has waited for too long. Returns whether anybody waits.
+    bool expire();
+    /// Writes what is owed, for as long as there is time, and ends. What is left then is returned.
+    std::vector<job_ptr> stop(clock::time_point until);
+    std::size_t unstored() const;
+
+private:
+    struct request {
+        job_list jobs;
+        std::vector<put> puts;
+        std::unique_ptr<commit_waiter> waiter;  ///< null once it is answered
+        clock::time_point begun;
+    };
+    struct owed_job {
+        job_ptr job;
+        put what;
+    };
+    struct batch {
+        std::list<request> requests;
+        std::vector<owed_job> owed;
+        std::vector<job_ending> endings;
+        std::vector<job_id> withdrawn;
+        bool empty() const noexcept {
+            return requests.empty() && owed.empty() && endings.empty() && withdrawn.empty();
+        }
+    };
+
+    void run();
+    bool ready(clock::time_point now) const;
+    void wait(std::unique_lock<std::mutex>& lock);
+    /// To `writing_`, the requests; the rest is returned.
+    void take();
+    void write();
+    void answer(const commit_result& result);
+    void fail(boost::system::error_code why);
+    void wrote(owed_job& owed, const put_result& result);
+    void wrote(job_ending& ending, settled result);
+
+    job_service& service_;
+    std::thread thread_;
+    mutable std::mutex mutex_;
+    std::condition_variable changed_;
+    batch waiting_;
+    batch
+        writing_;  ///< `requests` under the mutex, since they may expire; the rest the thread's own
+    clock::time_point oldest_ending_;
+    clock::time_point not_before_{};  ///< the next try of what is owed, after a failure
+    bool sleeping_ = false;
+    bool stopping_ = false;
+    bool abandoned_ = false;  ///< nobody waits for the thread any more
+    bool ended_ = false;
+    std::vector<put> puts_;                ///< the thread's own, to be used again
+    std::vector<settlement> settlements_;  ///< likewise
+};
+
+}  // namespace postlude::detail
+
+#endif
