@@ -4,6 +4,7 @@
 
 #include "postlude/backends/backend.hpp"
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 
@@ -20,10 +21,13 @@ public:
     memory_store(memory_store&&) noexcept;
     memory_store& operator=(memory_store&&) noexcept;
 
-    /// One process's view of the store; both may outlive the other.
+    /// One process's view of the store; either may outlive the other.
     std::unique_ptr<backend> connect();
     /// Looks again at the clock, where a test has set it.
     void wake();
+    /// Takes an owner for dead from now on, as if its process had been killed: it gives nothing
+    /// back, its next calls throw errc::store_unavailable, and `rescue` takes its jobs at once.
+    void kill(std::uint32_t owner);
 
     struct state;
 
