@@ -46,6 +46,8 @@ std::vector<amended> dispatcher::erase(std::span<const job_id> ids) {
 }
 std::vector<queue_stats> dispatcher::stats() { return jobs_->store().stats(); }
 
+std::size_t dispatcher::run_ready() { return jobs_->run_ready(); }
+
 drain_report dispatcher::shutdown(std::chrono::milliseconds deadline) {
     // A loop that no longer runs will not flush its list.
     lists_->flush_all();

@@ -54,6 +54,8 @@ void job_service::check_settings() const {
             "job_settings::rescue_interval takes 100 ms to 1 h");
     require(s.quarantine_after >= 1 && s.quarantine_after <= 100,
             "job_settings::quarantine_after takes 1 to 100");
+    require(s.running == job_running::normally || has_store(),
+            "job_settings::running: by_hand and at_once take a store");
     require(s.keep.done_age.count() >= 0 && s.keep.dead_age.count() >= 0,
             "job_settings::keep takes no negative time");
 }
@@ -88,7 +90,7 @@ void job_service::start(thread_pool& pool) {
     try {
         writer_.start();
         keeper_.start();
-        if (settings_.runs_jobs) {
+        if (settings_.runs_jobs && settings_.running == job_running::normally) {
             claimer_.start();
         }
     } catch (const std::system_error&) {
@@ -272,6 +274,42 @@ void job_service::release(const job_ptr& j) noexcept {
         in_hand_.add(j);
         timers_.add(j, std::chrono::steady_clock::now() + j->delay);
         break;
+    }
+    if (settings_.running == job_running::at_once && !pool_->running_in_this_thread()) {
+        run_ready();
+    }
+}
+
+std::size_t job_service::run_ready() {
+    require(settings_.running != job_running::normally && has_store(),
+            "dispatcher::run_ready is for job_running::by_hand, with a store");
+    const auto quiet = [this] {
+        return std::ranges::all_of(
+            queues_, [](const auto& q) { return q.counts.get(job_count::left) == 0; });
+    };
+    const auto wait = [&] {
+        while (!quiet()) {
+            std::this_thread::sleep_for(std::chrono::microseconds(100));
+        }
+    };
+    std::size_t runs = 0;
+    for (;;) {
+        wait();  // until what was registered before is stored
+        std::vector<std::size_t> credits;
+        for (const auto& q : queues_) {
+            credits.push_back(std::min<std::size_t>(q.capacity, 1'000));
+        }
+        job_list jobs;
+        for (auto& claimed : settings_.store->claim(credits, milliseconds(0))) {
+            jobs.push_back(adopt(std::move(claimed)));
+        }
+        if (jobs.empty()) {
+            return runs;
+        }
+        runs += jobs.size();
+        for (const auto& j : run_now(std::move(jobs))) {
+            give_back(j, "there was no room for it");
+        }
     }
 }
 

@@ -57,6 +57,8 @@ public:
     /// @param waits whether whoever registers it can wait for the store.
     template <class TakePlace>
     errc choose_route(job& j, bool waits, TakePlace take_place);
+    /// For tests.
+    std::size_t run_ready();
     /// The outcome of its request lets it go, or does not.
     void release(const job_ptr& j) noexcept;
     void discard(const job_ptr& j, bool refused) noexcept;
@@ -174,6 +176,10 @@ private:
 template <class TakePlace>
 errc job_service::choose_route(job& j, bool waits, TakePlace take_place) {
     using route = job::route;
+    if (settings_.running != job_running::normally) {
+        j.way = route::stored;
+        return accept(j, accepted);
+    }
     const auto& traits = j.kind->kind->traits;
     const bool here = j.kind->kind->runs_here() && settings_.runs_jobs;
     auto& queue = queue_of(j);

@@ -49,7 +49,8 @@ private:
 
 /// What the sessions of a server share. Outlives them.
 struct service {
-    explicit service(server_options o) : options(std::move(o)), work(options.dispatcher) {
+    explicit service(server_options o)
+        : options(std::move(o)), work(std::move(options.dispatcher)) {
         if (options.tls) {
             identity.emplace(*options.tls);
         }
@@ -59,7 +60,7 @@ struct service {
     }
     spdlog::logger& log() noexcept { return work.pool().logger(); }
 
-    const server_options options;
+    server_options options;  ///< without its `dispatcher`, which `work` has taken over
     dispatcher work;
     router routes;
     std::optional<tls_identity> identity;

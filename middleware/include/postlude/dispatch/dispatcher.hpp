@@ -14,12 +14,23 @@
 
 namespace postlude {
 
+/// When jobs run.
+enum class job_running : std::uint8_t {
+    normally,
+    /// For tests: every job is stored, whatever its kind says, and run by `dispatcher::run_ready`.
+    by_hand,
+    /// For tests: likewise, and run before the function that releases them has returned, which is
+    /// the response's.
+    at_once,
+};
+
 /// How the jobs of a process are kept and run.
 struct job_settings {
     /// Where jobs are stored; null for none, and then every job is of memory alone.
     std::unique_ptr<backend> store{};
     /// false: this process registers jobs and leaves their running to others.
     bool runs_jobs = true;
+    job_running running = job_running::normally;
     /// How long a request waits for its jobs to be stored before it gets 503; 10 ms to an hour.
     std::chrono::milliseconds commit_timeout{5'000};
     /// A process that does not renew its claims for so long loses them; 1 s to a day. Renewed six
@@ -88,6 +99,10 @@ public:
     std::vector<amended> erase(std::span<const job_id> ids);
     /// By queue and kind, with the age of the oldest job that is ready and not yet claimed.
     std::vector<queue_stats> stats();
+
+    /// Runs all jobs that are ready now, and those that they make ready, and returns how many runs
+    /// there were. Only for `job_running::by_hand`; see `postlude/dispatch/testing.hpp`.
+    std::size_t run_ready();
 
     /// Takes nothing new, runs what was accepted, and gives up what is left at the deadline; see
     /// `thread_pool::drain`. From four fifths of the time on, jobs that have not begun go to the
