@@ -220,13 +220,26 @@ TEST_CASE_METHOD(every_backend, "of several claims, renew says which are lost") 
 
 TEST_CASE_METHOD(every_backend, "a claim whose lease has ended is its holder's until it is taken") {
     const auto holder = open();
-    put_jobs(*holder, {1, 2});
-    const auto claimed = claim(*holder);
+    put_jobs(*holder, {1});
+    const auto held = claim_one(*holder).held;
     store->pass(2 * store->lease());
-    const auto held = claimed.at(0).held;
     CHECK(holder->renew(std::span(&held, 1)).empty());
-    CHECK(ids_of(open()->rescue(10)) == ids{2});
+    store->pass(2 * store->lease());
     CHECK(settle(*holder, held, verdict::done) == settled::accepted);
+}
+
+TEST_CASE_METHOD(every_backend,
+                 "a claim that is left out of the renewals ends, the others do not") {
+    const auto holder = open();
+    put_jobs(*holder, {1, 2});
+    const auto held = claim(*holder).at(0).held;
+    const auto b = open();
+    store->pass(store->lease());
+    const auto renewed = store->now();
+    CHECK(holder->renew(std::span(&held, 1)).empty());
+    const auto rescued = ids_of(b->rescue(10));
+    CHECK((rescued == ids{2} || store->now() - renewed >= store->lease()));
+    CHECK(state_of(*b, 2) == job_state::ready);
 }
 
 TEST_CASE_METHOD(every_backend, "a process can rescue what it has itself forgotten to renew") {

@@ -176,73 +176,81 @@ TEST_CASE_METHOD(every_backend, "a view says where a job stands, whose it is and
 }
 
 TEST_CASE_METHOD(every_backend, "the history of a job has each of its steps, in order") {
-    const auto first = store->connect();
-    const auto owner = first->open(options()).owner;
-    auto one = a_claimed_job(1);
-    one.job.request_id = "request-7";
-    settle(*first, put_one(*first, one).held, verdict::give_back, "shutdown");
-    settle(*first, claim_one(*first).held, verdict::retry, "no route");
-    claim_one(*first);
-    store->pass(store->lease());
-    const auto second = store->connect();
-    const auto other = second->open(options()).owner;
-    second->rescue(10);
-    settle(*second, claim_one(*second).held, verdict::dead, "mailbox gone");
+    store->owner_dies(options(), [](backend& b) {
+        auto one = a_claimed_job(1);
+        one.job.request_id = "request-7";
+        settle(b, put_one(b, one).held, verdict::give_back, "shutdown");
+        settle(b, claim_one(b).held, verdict::retry, "no route");
+        claim_one(b);
+    });
+    const auto b = store->connect();
+    const auto owner = b->open(options()).owner;
+    REQUIRE(rescue_dead(*b).size() == 1);
+    settle(*b, claim_one(*b).held, verdict::dead, "mailbox gone");
     for (const auto what : {amendment::retry, amendment::cancel, amendment::retry}) {
-        CHECK(amend(*second, 1, what) == amended::changed);
+        CHECK(amend(*b, 1, what) == amended::changed);
     }
-    settle(*second, claim_one(*second).held, verdict::done);
+    settle(*b, claim_one(*b).held, verdict::done);
 
-    const auto steps = second->history(1);
+    const auto steps = b->history(1);
     if (!store->can().history) {
         CHECK(steps.empty());
         return;
     }
+    enum class whose { nobody, first, second };
     struct expected {
         std::string what;
         unsigned attempt;
-        std::uint32_t owner;
+        whose owner;
         std::string reason;
     };
-    const std::vector<expected> all{{"enqueued", 0, 0, ""},
-                                    {"claimed", 1, owner, ""},
-                                    {"given back", 1, owner, "shutdown"},
-                                    {"claimed", 1, owner, ""},
-                                    {"failed", 1, owner, "no route"},
-                                    {"claimed", 2, owner, ""},
-                                    {"crashed", 2, owner, "*"},
-                                    {"claimed", 2, other, ""},
-                                    {"dead", 2, other, "mailbox gone"},
-                                    {"retried", 0, 0, ""},
-                                    {"cancelled", 0, 0, ""},
-                                    {"retried", 0, 0, ""},
-                                    {"claimed", 1, other, ""},
-                                    {"done", 1, other, ""}};
+    const std::vector<expected> all{{"enqueued", 0, whose::nobody, ""},
+                                    {"claimed", 1, whose::first, ""},
+                                    {"given back", 1, whose::first, "shutdown"},
+                                    {"claimed", 2, whose::first, ""},
+                                    {"failed", 2, whose::first, "no route"},
+                                    {"claimed", 3, whose::first, ""},
+                                    {"crashed", 3, whose::first, "*"},
+                                    {"claimed", 4, whose::second, ""},
+                                    {"failed", 4, whose::second, "mailbox gone"},
+                                    {"dead", 4, whose::nobody, ""},
+                                    {"retried by hand", 4, whose::nobody, ""},
+                                    {"cancelled", 4, whose::nobody, ""},
+                                    {"retried by hand", 4, whose::nobody, ""},
+                                    {"claimed", 5, whose::second, ""},
+                                    {"done", 5, whose::second, ""}};
     REQUIRE(steps.size() == all.size());
+    const auto first = steps[1].owner;
+    CHECK(first != owner);
+    CHECK(first != 0);
     for (std::size_t i = 0; i < all.size(); ++i) {
         CAPTURE(i);
         CHECK(steps[i].what == all[i].what);
         CHECK(steps[i].attempt == all[i].attempt);
-        CHECK(steps[i].owner == all[i].owner);
+        if (all[i].owner != whose::nobody) {
+            CHECK(steps[i].owner == (all[i].owner == whose::first ? first : owner));
+        }
         CHECK((all[i].reason == "*" ? !steps[i].reason.empty() : steps[i].reason == all[i].reason));
         CHECK((i == 0 || steps[i].at >= steps[i - 1].at));
     }
-    CHECK(look(*second, 1).job.request_id == "request-7");
-    CHECK(second->history(99).empty());
+    CHECK(look(*b, 1).job.request_id == "request-7");
+    CHECK(b->history(99).empty());
 }
 
 TEST_CASE_METHOD(every_backend, "the history tells the culprit of a crash from those it spared") {
-    auto strict = options();
-    strict.quarantine_after = 2;
     put_suspects({1});
-    store->owner_dies(strict, [](backend& b) {
+    store->owner_dies(options(), [](backend& b) {
         put_jobs(b, {2});
         claim(b);
     });
+    auto strict = options();
+    strict.quarantine_after = 2;
     const auto b = open(strict);
     REQUIRE(rescue_dead(*b).size() == 2);
     if (store->can().history) {
-        CHECK(b->history(1).back().what == "quarantined");
+        const auto culprit = b->history(1);
+        CHECK(culprit.at(culprit.size() - 2).what == "crashed");
+        CHECK(culprit.back().what == "quarantined");
         CHECK(b->history(2).back().what == "rescued");
     }
 }

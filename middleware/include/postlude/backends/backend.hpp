@@ -138,9 +138,12 @@ struct job_view {
 /// One step of a job's way.
 struct job_event {
     store_time at{};
-    std::string what;  ///< "enqueued", "claimed", "done", "failed", "given back", "crashed", ...
-    unsigned attempt = 0;  ///< from 1; 0 before the first
-    std::uint32_t owner = 0;
+    /// "enqueued", "claimed", "done", "failed", "given back", "crashed"; "rescued" where the crash
+    /// is another job's fault; "dead" after the last "failed", "quarantined" after the last
+    /// "crashed"; "cancelled" and "retried by hand".
+    std::string what;
+    unsigned attempt = 0;     ///< how often it had been claimed: from 1; 0 before the first
+    std::uint32_t owner = 0;  ///< whose claim it began or ended; 0 where there was none
     std::string reason;
 };
 

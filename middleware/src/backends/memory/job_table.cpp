@@ -23,9 +23,8 @@ job_table::ready_key job_table::key_of(const entry& e) {
 }
 
 void job_table::note(entry& e, store_time now, const char* what, std::string_view reason) {
-    const bool held = e.view.state == job_state::claimed;
-    e.way.push_back({now, what, held ? e.view.job.failures + 1 : 0, held ? e.view.owner : 0,
-                     std::string(reason)});
+    const auto owner = e.view.state == job_state::claimed ? e.view.owner : 0;
+    e.way.push_back({now, what, e.attempts, owner, std::string(reason)});
 }
 
 void job_table::leave_state(entry& e) {
@@ -53,6 +52,7 @@ void job_table::make_claimed(entry& e, const holder& by, store_time now) {
     e.view.state = job_state::claimed;
     e.view.claimed = now;
     e.view.owner = by.owner;
+    ++e.attempts;
     e.claim = ++claims_;
     e.lease_end = now + by.lease;
     held_[by.owner].insert(e.view.job.id);
@@ -120,7 +120,8 @@ settled job_table::settle(const settlement& what, const holder& by, store_time n
         make_ready(*e, what.delay.count() > 0 ? now + what.delay : e->view.run_at);
         break;
     case verdict::dead:
-        note(*e, now, "dead", what.reason);
+        note(*e, now, "failed", what.reason);
+        note(*e, now, "dead");
         ++e->view.job.failures;
         e->view.reason = what.reason;
         end(*e, job_state::dead, now);
@@ -203,8 +204,9 @@ rescued_job job_table::take_back(entry& e, bool blamed, const char* reason, cons
     ++job.crashes;
     e.view.reason = reason;
     const bool hopeless = job.crashes >= by.quarantine_after;
-    note(e, now, hopeless ? "quarantined" : "crashed", reason);
+    note(e, now, "crashed", reason);
     if (hopeless) {
+        note(e, now, "quarantined");
         end(e, job_state::quarantined, now);
     } else {
         make_ready(e, e.view.run_at);
@@ -262,7 +264,7 @@ amended job_table::amend(job_id id, amendment what, store_time now) {
         }
         e.view.job.failures = 0;
         e.view.job.crashes = 0;
-        note(e, now, "retried");
+        note(e, now, "retried by hand");
         make_ready(e, open ? std::min(e.view.run_at, now) : now);
         return amended::changed;
     case amendment::cancel:

@@ -48,6 +48,7 @@ private:
     struct entry {
         job_view view;
         std::vector<job_event> way;
+        unsigned attempts = 0;    ///< claims so far
         std::uint64_t claim = 0;  ///< which one; no two of a store have the same number
         store_time lease_end{};
     };

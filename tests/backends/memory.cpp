@@ -1,0 +1,77 @@
+// Copyright 2026 The Postlude authors. Distributed under the Boost Software License, Version 1.0.
+#include "postlude/backends/memory.hpp"
+
+#include "conformance.hpp"
+#include "postlude/core/error.hpp"
+
+#include <boost/system/system_error.hpp>
+
+#include <thread>
+
+using namespace postlude;
+using namespace test;
+using std::chrono::milliseconds;
+
+namespace {
+
+/// The error that the call throws, or none.
+template <class Call>
+boost::system::error_code error_of(Call call) {
+    try {
+        call();
+    } catch (const boost::system::system_error& e) {
+        return e.code();
+    }
+    return {};
+}
+
+}  // namespace
+
+TEST_CASE("a killed owner's calls fail, and its end gives nothing back") {
+    memory_store store;
+    const open_options options{.kinds = {{"a", 0}}};
+    auto doomed = store.connect();
+    const auto owner = doomed->open(options).owner;
+    const auto b = store.connect();
+    b->open(options);
+    put_jobs(*b, {1});
+    const std::size_t credits[] = {1};
+    CHECK(doomed->claim(credits, {}).size() == 1);
+    boost::system::error_code error;
+    std::jthread waiting([&] { error = error_of([&] { doomed->claim(credits, patience); }); });
+    store.kill(owner);
+    waiting.join();
+    CHECK(error == errc::store_unavailable);
+    CHECK(error_of([&] { put_one(*doomed, a_job(2)); }) == errc::store_unavailable);
+    doomed.reset();
+    CHECK(state_of(*b, 1) == job_state::claimed);
+    CHECK(b->rescue(10).size() == 1);
+}
+
+TEST_CASE("a store in memory goes by the system's clock where it has no other") {
+    memory_store store;
+    const auto b = store.connect();
+    b->open({.kinds = {{"a", 0}}});
+    const auto before = std::chrono::system_clock::now();
+    put_jobs(*b, {1});
+    const auto created = look(*b, 1).created;
+    CHECK(created >= before - milliseconds(1));
+    CHECK(created <= std::chrono::system_clock::now());
+}
+
+TEST_CASE("a store in memory refuses kinds of groups that there are not") {
+    memory_store store;
+    CHECK(error_of([&] { store.connect()->open({.kinds = {{"a", 1}}, .groups = 1}); }) ==
+          errc::bad_option);
+}
+
+TEST_CASE("a backend of a store in memory outlives it") {
+    std::unique_ptr<backend> b;
+    {
+        memory_store store;
+        b = store.connect();
+    }
+    b->open({.kinds = {{"a", 0}}});
+    put_jobs(*b, {1});
+    CHECK(claim_one(*b).job.id == 1);
+}
