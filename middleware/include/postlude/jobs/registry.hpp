@@ -3,6 +3,7 @@
 #define POSTLUDE_JOBS_REGISTRY_HPP
 
 #include "postlude/jobs/arguments.hpp"
+#include "postlude/jobs/detail/secret_paths.hpp"
 #include "postlude/jobs/traits.hpp"
 
 #include <boost/asio/awaitable.hpp>
@@ -12,6 +13,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <unordered_map>
 #include <utility>
 #include <vector>
@@ -81,13 +83,18 @@ concept job_handler =
 class job_registry {
 public:
     /// Jobs of this kind are run here, by this function: on a worker, several at a time. Throws
-    /// system_error(errc::bad_kind) for a contract that is out of its ranges, and for a name that
-    /// is taken, saying which.
+    /// system_error(errc::bad_kind) for a contract that is out of its ranges, for a secret that is
+    /// no member of the arguments, and for a name that is taken, saying which; the registry is
+    /// then as it was.
     template <job_type Args, job_handler<Args> Handler>
     job_registry& handle(Handler handler) {
-        auto& kind = add({Args::job, &detail::read_as<Args>, {}, {}});
         using result = decltype(detail::call_handler(handler, std::declval<const Args&>(),
                                                      std::declval<job_context&>()));
+        static_assert(std::is_void_v<result> || std::same_as<result, boost::asio::awaitable<void>>,
+                      "nobody would look at what the function returns: let it return nothing, or "
+                      "asio::awaitable<void>");
+        detail::check_secrets<Args>();
+        auto& kind = add({Args::job, &detail::read_as<Args>, {}, {}});
         const auto call = [handler = std::move(handler)](const job_arguments& args,
                                                          job_context& context) mutable {
             return detail::call_handler(handler, static_cast<const arguments_of<Args>&>(args).value,
@@ -101,9 +108,10 @@ public:
         return *this;
     }
 
-    /// Jobs of this kind are registered here and run by other processes.
+    /// Jobs of this kind are registered here and run by other processes. Throws as `handle` does.
     template <job_type Args>
     job_registry& declare() {
+        detail::check_secrets<Args>();
         add({Args::job, &detail::read_as<Args>, {}, {}});
         return *this;
     }
