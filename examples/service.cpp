@@ -126,7 +126,7 @@ int main(int argc, char** argv) {
         if (const auto sockets = http::inherited_sockets(); !sockets.empty()) {
             options.inherited_socket = sockets.front();  // systemd keeps it open across restarts
         }
-        http::server server(options);
+        http::server server(std::move(options));
         // [/readme-production]
         add_middleware(server);
         add_routes(server);

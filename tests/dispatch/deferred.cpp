@@ -284,7 +284,7 @@ TEST_CASE("reserved room is kept for its request, and goes back when it is not u
 TEST_CASE("room reserved for one queue goes back when another is asked for") {
     auto options = small(2);
     options.pool.queues = {{.name = "mail", .capacity = 1}};
-    dispatcher d(options);
+    dispatcher d(std::move(options));
     const auto mail = d.queue("mail");
     deferred after(d);
     REQUIRE(after.reserve(2));
@@ -379,7 +379,7 @@ TEST_CASE("tasks that are discarded are destroyed, logged and give their room ba
     const test::captured_log log;
     auto options = small(1);
     options.pool.logger = log.logger();
-    dispatcher d(options);
+    dispatcher d(std::move(options));
     const auto token = std::make_shared<int>();
     for (int i = 0; i < 3; ++i) {
         deferred after(d, {.id = "request-9"});
@@ -403,7 +403,7 @@ TEST_CASE("the request's id is on its tasks, on what those register, and on thei
         const std::lock_guard lock(mutex);
         seen.push_back("hook " + std::string(failure.request_id));
     };
-    dispatcher d(options);
+    dispatcher d(std::move(options));
     {
         deferred after(d, {.id = "request-1"});
         for (int i = 0; i < 6; ++i) {  // beyond the first record

@@ -46,7 +46,7 @@ void add_page(server& s) {
 
 std::string why_not(const server_options& options) {
     try {
-        const server s(options);
+        const server s(std::move(options));
     } catch (const boost::system::system_error& e) {
         return e.what();
     }

@@ -265,7 +265,7 @@ TEST_CASE("admit refuses a request before its handler has run, with 503 and Retr
     options.dispatcher.pool.threads = 1;
     options.dispatcher.pool.default_queue.capacity = 3;
     options.dispatcher.retry_after = 9s;
-    test::running_server running(options);
+    test::running_server running(std::move(options));
     test::door door;
     const test::door_opener opener(door);
     std::atomic<int> handled{0};

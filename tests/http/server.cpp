@@ -169,7 +169,7 @@ TEST_CASE("a full pool is answered with 503 and Retry-After, and works again aft
     options.dispatcher.pool.threads = 1;
     options.dispatcher.pool.default_queue.capacity = 2;
     options.dispatcher.retry_after = 7s;
-    test::running_server running(options);
+    test::running_server running(std::move(options));
     test::door door;
     const test::door_opener opener(door);
     std::atomic<int> ran{0};
@@ -244,7 +244,7 @@ TEST_CASE("what is malformed or too large is answered and the connection closed"
     server_options options;
     options.header_limit = 1'000;
     options.body_limit = 2'000;
-    test::running_server running(options);
+    test::running_server running(std::move(options));
     running.server.post("/", [](const request& req, deferred&) {
         return text(status::ok, std::to_string(req.body().size()));
     });
@@ -282,7 +282,7 @@ TEST_CASE("a request that does not get on is answered with 408, and silence ends
     server_options options;
     options.header_timeout = 1s;
     options.keep_alive_timeout = 1s;
-    test::running_server running(options);
+    test::running_server running(std::move(options));
     running.server.get("/", [](const request&, deferred&) { return text(status::ok, "x"); });
     running.start();
 

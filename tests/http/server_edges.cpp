@@ -46,7 +46,7 @@ TEST_CASE("an empty line behind a body does not make a silent connection a reque
     server_options options;
     options.header_timeout = 1s;
     options.keep_alive_timeout = 2s;
-    test::running_server running(options);
+    test::running_server running(std::move(options));
     running.server.post("/",
                         [](const request& req, deferred&) { return text(status::ok, req.body()); });
     running.start();
@@ -120,7 +120,7 @@ TEST_CASE("a handler that returns without a response is answered with 500 and lo
 TEST_CASE("a streamed response that was refused work is a whole 503") {
     server_options options;
     options.dispatcher.pool.default_queue.capacity = 1;
-    test::running_server running(options);
+    test::running_server running(std::move(options));
     running.server.stream(verb::post, "/", [](exchange& e) -> awaitable<void> {
         e.after().reserve(2);
         while (!(co_await e.read()).empty()) {
@@ -142,7 +142,7 @@ TEST_CASE("a streamed response that was refused work is a whole 503") {
 TEST_CASE("a body that drips into a streaming handler is answered with 408") {
     server_options options;
     options.body_timeout = 1s;
-    test::running_server running(options);
+    test::running_server running(std::move(options));
     running.server.stream(verb::post, "/", [](exchange& e) -> awaitable<void> {
         while (!(co_await e.read()).empty()) {
         }
@@ -169,7 +169,7 @@ TEST_CASE("the refusal of a request's body has the request's id and line in the 
     server_options options;
     options.body_limit = 10;
     options.access_log = access.logger();
-    test::running_server running(options);
+    test::running_server running(std::move(options));
     running.server.post("/here", [](const request&, deferred&) { return text(status::ok, "x"); });
     running.start();
     auto client = running.connect();
@@ -243,7 +243,7 @@ TEST_CASE("over the connection limit a silent connection makes room at once") {
     server_options options;
     options.connection_limit = 2;
     options.threads = 2;
-    test::running_server running(options);
+    test::running_server running(std::move(options));
     test::door door;
     const test::door_opener opener(door);
     running.server.get("/", [](const request&, deferred&) { return text(status::ok, "x"); });

@@ -75,7 +75,7 @@ extern "C" ssize_t send(int fd, const void* data, std::size_t size, int flags) {
 TEST_CASE("of 10,000 requests, no task starts before its response was completely written") {
     server_options options;
     options.threads = 2;
-    test::running_server running(options);
+    test::running_server running(std::move(options));
     std::atomic<std::size_t> started{0};
     std::atomic<std::size_t> early{0};
     const auto number_of = [](const deferred& after) {

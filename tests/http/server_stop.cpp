@@ -155,7 +155,7 @@ TEST_CASE("during a stop, responses in flight are finished and may still registe
 TEST_CASE("a coroutine that does not end in time is cancelled, and its list abandoned") {
     server_options options;
     options.drain = 500ms;
-    test::running_server running(options);
+    test::running_server running(std::move(options));
     std::atomic<bool> handled{false};
     std::atomic<bool> failed{false};
     std::atomic<bool> waits{false};
@@ -186,7 +186,7 @@ TEST_CASE("a handler that does not return holds up neither the stop nor the othe
     test::door door;
     std::atomic<bool> returned{false};
     {
-        test::running_server running(options);
+        test::running_server running(std::move(options));
         running.server.get("/stuck", [&, door](const request&, deferred&) {
             door.wait();
             returned = true;

@@ -59,7 +59,7 @@ struct tls_server : test::running_server {
 
 std::string why_not(const server_options& options) {
     try {
-        const server s(options);
+        const server s(std::move(options));
     } catch (const boost::system::system_error& e) {
         CHECK(e.code() == postlude::errc::bad_option);
         return e.what();

@@ -45,7 +45,7 @@ int main(int argc, char** argv) {
     if (const auto sockets = http::inherited_sockets(); !sockets.empty()) {
         options.inherited_socket = sockets.front();
     }
-    http::server server(options);
+    http::server server(std::move(options));
     server.get("/work", [&](const http::request&, postlude::deferred& after) {
         ++handled;
         after.run(
