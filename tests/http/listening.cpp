@@ -44,7 +44,7 @@ void add_page(server& s) {
     s.get("/", [](const request&, deferred&) { return text(status::ok, "page"); });
 }
 
-std::string why_not(const server_options& options) {
+std::string why_not(server_options options) {
     try {
         const server s(std::move(options));
     } catch (const boost::system::system_error& e) {

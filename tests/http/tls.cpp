@@ -57,7 +57,7 @@ struct tls_server : test::running_server {
     std::atomic<int> ran{0};
 };
 
-std::string why_not(const server_options& options) {
+std::string why_not(server_options options) {
     try {
         const server s(std::move(options));
     } catch (const boost::system::system_error& e) {
