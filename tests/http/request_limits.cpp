@@ -129,8 +129,8 @@ TEST_CASE("a header, a body or a trailer that comes byte by byte is answered wit
 }
 
 TEST_CASE("a body that comes steadily may take longer than the limit for its parts") {
-    constexpr auto limit = 3s;
-    constexpr auto pause = 1s;
+    constexpr auto limit = 6s;
+    constexpr auto pause = 2s;
     impatient_server running(limit);
     running.start();
     auto client = running.connect();

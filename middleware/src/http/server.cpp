@@ -184,6 +184,10 @@ void server::state::end_threads(time_point until) {
         for (auto& thread : threads) {
             thread.join();
         }
+        // What the loop had no time for: nobody else touches them any more.
+        for (const auto& s : service.sessions.all()) {
+            s->close();
+        }
         return;
     }
     service.work.pool().logger().error("{} threads are left in handlers that do not return",

@@ -57,6 +57,9 @@ public:
     /// Cuts the connection and cancels the handler.
     void abandon();
 
+    /// Cuts the connection; when no thread serves any more.
+    void close() { transport_->close(); }
+
 private:
     friend class exchange_state;
 
