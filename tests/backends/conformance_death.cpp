@@ -213,7 +213,7 @@ TEST_CASE_METHOD(every_backend, "of several claims, renew says which are lost") 
     put_jobs(*holder, {1, 2, 3});
     const auto claimed = claim(*holder);
     const std::vector<receipt> held{claimed.at(0).held, claimed.at(1).held, claimed.at(2).held};
-    settle(*holder, held[1], verdict::done);
+    amend(*holder, claimed[1].job.id, amendment::cancel);
     CHECK(holder->renew(held) == std::vector{held[1]});
     CHECK(holder->renew({}).empty());
 }
@@ -226,29 +226,6 @@ TEST_CASE_METHOD(every_backend, "a claim whose lease has ended is its holder's u
     CHECK(holder->renew(std::span(&held, 1)).empty());
     store->pass(2 * store->lease());
     CHECK(settle(*holder, held, verdict::done) == settled::accepted);
-}
-
-TEST_CASE_METHOD(every_backend,
-                 "a claim that is left out of the renewals ends, the others do not") {
-    const auto holder = open();
-    put_jobs(*holder, {1, 2});
-    const auto held = claim(*holder).at(0).held;
-    const auto b = open();
-    store->pass(store->lease());
-    const auto renewed = store->now();
-    CHECK(holder->renew(std::span(&held, 1)).empty());
-    const auto rescued = ids_of(b->rescue(10));
-    CHECK((rescued == ids{2} || store->now() - renewed >= store->lease()));
-    CHECK(state_of(*b, 2) == job_state::ready);
-}
-
-TEST_CASE_METHOD(every_backend, "a process can rescue what it has itself forgotten to renew") {
-    const auto b = open();
-    put_jobs(*b, {1});
-    const auto held = claim_one(*b).held;
-    store->pass(store->lease());
-    CHECK(ids_of(b->rescue(10)) == ids{1});
-    CHECK(settle(*b, held, verdict::done) == settled::lost_lease);
 }
 
 TEST_CASE_METHOD(every_backend, "a rescue takes no more than its limit, the next one the rest") {

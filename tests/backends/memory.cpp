@@ -6,6 +6,7 @@
 
 #include <boost/system/system_error.hpp>
 
+#include <atomic>
 #include <thread>
 
 using namespace postlude;
@@ -74,4 +75,19 @@ TEST_CASE("a backend of a store in memory outlives it") {
     b->open({.kinds = {{"a", 0}}});
     put_jobs(*b, {1});
     CHECK(claim_one(*b).job.id == 1);
+}
+
+TEST_CASE("in memory each claim has a lease of its own, which its owner too may take back") {
+    auto time = std::make_shared<std::atomic<std::int64_t>>(0);
+    memory_store store([time] { return store_time(std::chrono::microseconds(*time)); });
+    const auto b = store.connect();
+    b->open({.kinds = {{"a", 0}}, .lease = milliseconds(1)});
+    put_jobs(*b, {1, 2});
+    const auto claimed = b->claim(std::vector<std::size_t>{2}, {});
+    *time = 1'000;
+    CHECK(b->renew(std::span(&claimed.at(0).held, 1)).empty());
+    CHECK(ids_of(b->rescue(10)) == ids{2});
+    CHECK(b->history(2).back().what == "lease ended");
+    CHECK(settle(*b, claimed.at(1).held, verdict::done) == settled::lost_lease);
+    CHECK(settle(*b, claimed.at(0).held, verdict::done) == settled::accepted);
 }

@@ -33,7 +33,7 @@ struct capabilities {
 struct retention {
     std::chrono::seconds done_age = std::chrono::hours(24);
     std::size_t done_count = 100'000;
-    std::chrono::seconds dead_age = std::chrono::hours(24 * 90);  ///< quarantined ones likewise
+    std::chrono::seconds dead_age = std::chrono::hours(24 * 90);  ///< all but done ones
 };
 
 /// A kind that this process runs.
@@ -138,9 +138,9 @@ struct job_view {
 /// One step of a job's way.
 struct job_event {
     store_time at{};
-    /// "enqueued", "claimed", "done", "failed", "given back", "crashed"; "rescued" where the crash
-    /// is another job's fault; "dead" after the last "failed", "quarantined" after the last
-    /// "crashed"; "cancelled" and "retried by hand".
+    /// "enqueued", "claimed", "done", "failed", "given back"; "crashed", or "lease ended" where no
+    /// death was seen; "dead" and "quarantined", each after the step that was one too many;
+    /// "cancelled", "retried by hand".
     std::string what;
     unsigned attempt = 0;     ///< how often it had been claimed: from 1; 0 before the first
     std::uint32_t owner = 0;  ///< whose claim it began or ended; 0 where there was none

@@ -193,18 +193,19 @@ std::vector<job_id> job_table::lost_by(std::uint32_t owner, bool dead, store_tim
     return lost;
 }
 
-rescued_job job_table::take_back(entry& e, bool blamed, const char* reason, const holder& by,
+rescued_job job_table::take_back(entry& e, bool dead, bool blamed, const holder& by,
                                  store_time now) {
     auto& job = e.view.job;
+    const auto* reason = dead ? "its process died" : "its lease ended";
     if (!blamed) {
-        note(e, now, "rescued", reason);
+        note(e, now, "given back", std::string(reason).append(", with a suspect beside it"));
         make_ready(e, e.view.run_at);
         return {job.id, job.kind, job.crashes, e.view.state};
     }
     ++job.crashes;
     e.view.reason = reason;
     const bool hopeless = job.crashes >= by.quarantine_after;
-    note(e, now, "crashed", reason);
+    note(e, now, dead ? "crashed" : "lease ended", reason);
     if (hopeless) {
         note(e, now, "quarantined");
         end(e, job_state::quarantined, now);
@@ -224,14 +225,13 @@ std::vector<rescued_job> job_table::rescue(std::size_t limit, const std::set<std
     for (const auto owner : owners) {
         const bool is_dead = dead.contains(owner);
         const bool had_suspect = holds_suspect(owner);
-        const auto* reason = is_dead ? "its process died" : "its lease ended";
         for (const auto id : lost_by(owner, is_dead, now)) {
             if (rescued.size() == limit) {
                 return rescued;
             }
             auto& e = jobs_.at(id);
             const bool blamed = !had_suspect || e.view.job.crashes != 0;
-            rescued.push_back(take_back(e, blamed, reason, by, now));
+            rescued.push_back(take_back(e, is_dead, blamed, by, now));
         }
     }
     return rescued;

@@ -59,8 +59,7 @@ private:
     entry* find_held(const receipt& held, const holder& by);
     bool holds_suspect(std::uint32_t owner) const;
     std::vector<job_id> lost_by(std::uint32_t owner, bool dead, store_time now) const;
-    rescued_job take_back(entry& e, bool blamed, const char* reason, const holder& by,
-                          store_time now);
+    rescued_job take_back(entry& e, bool dead, bool blamed, const holder& by, store_time now);
 
     void leave_state(entry& e);
     void make_ready(entry& e, store_time run_at);

@@ -78,18 +78,16 @@ std::vector<job_event> job_table::history(job_id id) const {
 
 std::size_t job_table::prune(const retention& keep, store_time now) {
     std::vector<job_id> done;
-    std::vector<job_id> dead;
+    std::vector<job_id> others;
     for (const auto& [id, e] : jobs_) {
         if (e.view.ended) {
-            const bool gave_up =
-                e.view.state == job_state::dead || e.view.state == job_state::quarantined;
-            (gave_up ? dead : done).push_back(id);
+            (e.view.state == job_state::done ? done : others).push_back(id);
         }
     }
     const auto pruned =
         prune_oldest(std::move(done), now - keep.done_age, keep.done_count, most_pruned_at_a_time);
-    const auto all_of_them = dead.size();
-    return pruned + prune_oldest(std::move(dead), now - keep.dead_age, all_of_them,
+    const auto all_of_them = others.size();
+    return pruned + prune_oldest(std::move(others), now - keep.dead_age, all_of_them,
                                  most_pruned_at_a_time - pruned);
 }
 
