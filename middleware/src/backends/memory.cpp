@@ -17,7 +17,7 @@ struct memory_store::state {
     std::mutex mutex;
     std::condition_variable changed;
     std::function<store_time()> clock;
-    memory::job_table jobs;
+    detail::memory::job_table jobs;
     std::set<std::uint32_t> dead;
     std::uint32_t owners = 0;
 };
@@ -179,7 +179,7 @@ private:
     }
 
     const std::shared_ptr<memory_store::state> store_;
-    memory::holder self_;
+    detail::memory::holder self_;
     bool interrupted_ = false;
 };
 

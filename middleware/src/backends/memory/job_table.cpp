@@ -5,7 +5,7 @@
 #include <functional>
 #include <limits>
 
-namespace postlude::memory {
+namespace postlude::detail::memory {
 
 namespace {
 
@@ -279,4 +279,4 @@ amended job_table::amend(job_id id, amendment what, store_time now) {
     return amended::not_possible;
 }
 
-}  // namespace postlude::memory
+}  // namespace postlude::detail::memory

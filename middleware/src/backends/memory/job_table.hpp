@@ -1,6 +1,6 @@
 // Copyright 2026 The Postlude authors. Distributed under the Boost Software License, Version 1.0.
-#ifndef POSTLUDE_BACKENDS_MEMORY_JOB_TABLE_HPP
-#define POSTLUDE_BACKENDS_MEMORY_JOB_TABLE_HPP
+#ifndef POSTLUDE_SRC_BACKENDS_MEMORY_JOB_TABLE_HPP
+#define POSTLUDE_SRC_BACKENDS_MEMORY_JOB_TABLE_HPP
 
 #include "postlude/backends/backend.hpp"
 
@@ -10,7 +10,7 @@
 #include <tuple>
 #include <vector>
 
-namespace postlude::memory {
+namespace postlude::detail::memory {
 
 /// Whoever calls, and what was agreed with it when it opened the store.
 struct holder {
@@ -75,6 +75,6 @@ private:
     std::uint64_t claims_ = 0;
 };
 
-}  // namespace postlude::memory
+}  // namespace postlude::detail::memory
 
 #endif

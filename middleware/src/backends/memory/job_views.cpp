@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <utility>
 
-namespace postlude::memory {
+namespace postlude::detail::memory {
 
 namespace {
 
@@ -105,4 +105,4 @@ std::size_t job_table::prune_oldest(std::vector<job_id> ended, store_time before
     return over;
 }
 
-}  // namespace postlude::memory
+}  // namespace postlude::detail::memory
