@@ -10,7 +10,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
 seconds=${1:-20}
 targets=("${@:2}")
-((${#targets[@]} > 0)) || targets=(request_reader router connection)
+((${#targets[@]} > 0)) || targets=(request_reader router connection job_reader)
 build=build/fuzz
 findings=$build/findings
 work=$(mktemp -d)
@@ -33,12 +33,13 @@ seed() {
 
 # fuzz TARGET
 fuzz() {
-    local target=$1 found
+    local target=$1 dict=tests/fuzz/$1.dict found
+    [[ -f $dict ]] || dict=tests/fuzz/http.dict
     seed "$target" "$work/$target"
     rm -rf "${findings:?}/$target"
     mkdir -p "$findings/$target"
     if "$build/tests/fuzz/fuzz_$target" -seed=1 -max_total_time="$seconds" -max_len=2048 \
-        -timeout=100 -rss_limit_mb=2048 -print_final_stats=1 -print_funcs=0 -dict=tests/fuzz/http.dict \
+        -timeout=100 -rss_limit_mb=2048 -print_final_stats=1 -print_funcs=0 -dict="$dict" \
         -artifact_prefix="$findings/$target/" "$work/$target" >"$work/log" 2>&1; then
         awk -v target="$target" '/number_of_executed_units/ { print target ": " $2 " inputs" }' \
             "$work/log"
