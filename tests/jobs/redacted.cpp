@@ -18,6 +18,7 @@ std::string hidden(std::string_view text, std::initializer_list<std::string_view
 TEST_CASE("what is not secret is shown as it is") {
     CHECK(hidden(R"({"b":1,"a":[null,true,"x",1.5]})", {}) == R"({"b":1,"a":[null,true,"x",1.5]})");
     CHECK(hidden(R"({"a":1})", {"", "", ""}) == R"({"a":1})");
+    CHECK(hidden(R"({"to":1,"token":2})", {"token"}) == R"({"to":1,"token":"[secret]"})");
     CHECK(hidden(R"({"token_kind":1,"Token":2})", {"token"}) == R"({"token_kind":1,"Token":2})");
 }
 
