@@ -5,7 +5,8 @@
 # server of its own, and stops both on Ctrl-C or SIGTERM, when the mails that are owed were sent.
 #
 # run.sh --check: the same without a person, on free ports. Signs up both ways, sees the mails
-# arrive, compares the latencies, stops the demo with mails in flight. Exits 0 if all is well.
+# arrive, compares the latencies; stops the mail server and kills the demo, and sees the mails arrive
+# when they are back; stops the demo with mails in flight. Exits 0 if all is well.
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -71,18 +72,28 @@ echo "Building the demo in $build"
 
 # Both in sessions of their own: Ctrl-C reaches this script only, which then stops them in order.
 mkdir "$work/mails"
-setsid /usr/bin/python3 examples/signup/smtp_server.py --directory "$work/mails" \
-    >"$work/mail_server.out" 2>&1 &
-mail_server=$!
+mail_port=0
+start_mail_server() {
+    setsid /usr/bin/python3 examples/signup/smtp_server.py --directory "$work/mails" \
+        --port "$mail_port" >"$work/mail_server.out" 2>&1 &
+    mail_server=$!
+    wait_until 60 mail_server_listens || die "The mail server did not start."
+    mail_port=$(sed -n 's/^port //p' "$work/mail_server.out")
+    [[ $mail_port ]] || die "The mail server did not start: $(tail -n 1 "$work/mail_server.out")"
+}
 mail_server_listens() {
     grep -q '^port ' "$work/mail_server.out" || has_ended "$mail_server"
 }
-wait_until 60 mail_server_listens || die "The mail server did not start."
-mail_port=$(sed -n 's/^port //p' "$work/mail_server.out")
-[[ $mail_port ]] || die "The mail server did not start: $(tail -n 1 "$work/mail_server.out")"
+stop_mail_server() {
+    kill -TERM "$mail_server"
+    wait "$mail_server" || true
+    mail_server=
+}
+start_mail_server
 
 program=$(find_program "$build" signup)
-command=("$program" --smtp-port "$mail_port" --mails "$work/mails" --page examples/signup/page.html)
+command=("$program" --smtp-port "$mail_port" --mails "$work/mails" --jobs "$work/jobs.db"
+    --page examples/signup/page.html)
 
 serve() {
     local status=0
@@ -96,9 +107,7 @@ serve() {
     done
     demo=
     trap - INT TERM HUP
-    kill -TERM "$mail_server"
-    wait "$mail_server" || true
-    mail_server=
+    stop_mail_server
     return "$status"
 }
 
@@ -147,19 +156,47 @@ refuses() { # refuses NAME EMAIL SENTENCE
 }
 
 delivered() {
-    [[ $(ask "$url/mail?id=$1") == *'"delivered": true'* ]]
+    [[ $(ask "$url/mail?id=$1") == *'"delivered":true'* ]]
 }
 
 mails() {
     find "$work/mails" -name '*.json' | wc -l
 }
 
-run_check() {
-    local after inline status=0 busy before
+has_failed() {
+    [[ $(ask "$url/mail?id=$1") =~ \"failures\":[1-9] ]]
+}
+
+start_demo() {
+    : >"$work/demo.out"
     setsid "${command[@]}" --port 0 >"$work/demo.out" 2>"$work/demo.err" &
     demo=$!
     wait_until 60 grep -q '^listening on ' "$work/demo.out" || fail "the demo did not start"
     url=$(sed -n 's|^listening on \(.*\)/$|\1|p' "$work/demo.out")
+}
+
+# The mail server is down, then comes back; the demo is killed, then started again.
+check_durability() {
+    local kept
+    stop_mail_server
+    signed_up /signup 'Mary' mary@example.org
+    wait_until 60 has_failed "$id" || fail "the page does not show that the mail server is down"
+    kept=$id
+    signed_up /signup 'Ken' ken@example.org
+    kill -KILL "$demo"
+    wait "$demo" 2>/dev/null || true
+    start_mail_server
+    start_demo
+    wait_until 60 delivered "$kept" || fail "the mail did not arrive when the mail server was back"
+    is_mail "$work/mails/$kept.json" Mary mary@example.org || fail "this is not Mary's mail"
+    wait_until 60 delivered "$id" || fail "a mail was lost when the demo was killed"
+    is_mail "$work/mails/$id.json" Ken ken@example.org || fail "this is not Ken's mail"
+    echo "mail server down, demo killed with SIGKILL: both mails arrived when they were back"
+}
+
+run_check() {
+    local after inline status=0 busy before
+    start_demo
 
     ask "$url/" | grep -q '<title>Sign up' || fail "the page is not there"
     refuses '' ada@example.org 'Please enter your name.'
@@ -185,6 +222,8 @@ run_check() {
     [[ $busy == *"127.0.0.1:${url##*:} is in use by another program; choose another port"* ]] ||
         fail "a busy port is answered with: $busy"
 
+    check_durability
+
     signed_up '/signup?[1-20]' Lin lin@example.org
     before=$(mails)
     kill -TERM "$demo"
@@ -192,9 +231,9 @@ run_check() {
     demo=
     ((status == 0)) || fail "the demo ended with $status after SIGTERM"
     [[ ! -s $work/demo.err ]] || fail "the demo complained: $(head -n 1 "$work/demo.err")"
-    ((before < 22)) || fail "no mail was in flight at SIGTERM"
-    (($(mails) == 22)) || fail "$(mails) of 22 mails were delivered"
-    echo "SIGTERM with $((22 - before)) mails in flight: all delivered, exit 0"
+    ((before < 24)) || fail "no mail was in flight at SIGTERM"
+    (($(mails) == 24)) || fail "$(mails) of 24 mails were delivered"
+    echo "SIGTERM with $((24 - before)) mails in flight: all delivered, exit 0"
 }
 
 if [[ $check ]]; then

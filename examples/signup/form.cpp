@@ -51,6 +51,20 @@ std::string to_json(std::string_view account_id) {
     return json::serialize(json::object{{"id", account_id}});
 }
 
+std::string to_json(const postlude::job_view* job, std::string_view mail) {
+    json::object answer{{"delivered", !mail.empty()}};
+    if (!mail.empty()) {
+        answer["mail"] = json::parse(mail);
+    }
+    if (job) {
+        answer["job"] = {{"id", std::to_string(job->job.id)},
+                         {"state", postlude::to_string(job->state)},
+                         {"failures", job->job.failures},
+                         {"reason", job->reason}};
+    }
+    return json::serialize(answer);
+}
+
 std::string to_json(const form_error& error) {
     return json::serialize(json::object{{"field", error.field}, {"error", error.sentence}});
 }

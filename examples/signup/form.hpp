@@ -2,6 +2,8 @@
 #ifndef POSTLUDE_EXAMPLES_SIGNUP_FORM_HPP
 #define POSTLUDE_EXAMPLES_SIGNUP_FORM_HPP
 
+#include <postlude/backends/backend.hpp>
+
 #include <string>
 #include <string_view>
 #include <variant>
@@ -24,5 +26,10 @@ std::variant<form, form_error> parse_form(std::string_view body);
 std::string to_json(std::string_view account_id);
 /// {"field": ..., "error": ...}
 std::string to_json(const form_error& error);
+/// {"delivered": ..., "mail": ..., "job": {"id": ..., "state": ..., "failures": ..., "reason":
+/// ...}}
+/// @param job null when there is none.
+/// @param mail JSON, or empty when it was not delivered.
+std::string to_json(const postlude::job_view* job, std::string_view mail);
 
 #endif

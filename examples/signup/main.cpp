@@ -1,13 +1,19 @@
 // Copyright 2026 The Postlude authors. Distributed under the Boost Software License, Version 1.0.
-// Signs people up. The welcome mail takes its time: one button sends it after the response, the
-// other before it. `examples/run.sh` starts this together with a mail server.
+// Signs people up. The welcome mail takes its time: one button makes it a job, which is stored
+// before the response and run after it; the other sends it before the response. `examples/run.sh`
+// starts this together with a mail server.
 #include "form.hpp"
+#include "welcome_mail.hpp"
 
+#include <postlude/backends/sqlite.hpp>
 #include <postlude/core/request_id.hpp>
+#include <postlude/dispatch/async_jobs.hpp>
 #include <postlude/http/server.hpp>
 #include <postlude/mail/mailer.hpp>
 
 #include <boost/asio/error.hpp>
+#include <boost/asio/this_coro.hpp>
+#include <boost/asio/use_awaitable.hpp>
 #include <boost/system/system_error.hpp>
 
 #include <charconv>
@@ -48,13 +54,7 @@ private:
     std::unordered_map<std::string, account> accounts_;
 };
 
-mail::message welcome(const account& account) {
-    return {.from = {"Postlude demo", "welcome@signup.example"},
-            .to = {{account.name, account.email}},
-            .subject = "Welcome, " + account.name + "!",
-            .text = "Hello " + account.name + ",\n\nyour account is ready.\n\nThe Postlude demo\n",
-            .message_id = account.id + "@signup.example"};
-}
+welcome_mail welcome(const account& account) { return {account.id, account.name, account.email}; }
 
 response created(const account& account) {
     return http::json(status::created, to_json(account.id));
@@ -74,16 +74,17 @@ std::string contents(const std::filesystem::path& path) {
     return all.str();
 }
 
-/// What the mail server has kept for an account, or that there is nothing yet.
-response delivered(const std::filesystem::path& mails, std::string_view id) {
-    if (id.size() != 32 || id.find_first_not_of("0123456789abcdef") != id.npos) {
-        return http::json(status::bad_request, R"({"error": "This is no id of an account."})");
-    }
-    const auto file = mails / (std::string(id) + ".json");
-    auto answer =
-        http::json(status::ok, std::filesystem::exists(file)
-                                   ? R"({"delivered": true, "mail": )" + contents(file) + "}"
-                                   : R"({"delivered": false})");
+bool is_account(std::string_view id) {
+    return id.size() == 32 && id.find_first_not_of("0123456789abcdef") == id.npos;
+}
+
+/// The mail as the mail server has kept it, and its job as the store has it.
+response progress(const std::filesystem::path& mails, const std::string& id,
+                  const std::vector<postlude::job_view>& jobs) {
+    const auto file = mails / (id + ".json");
+    const bool delivered = std::filesystem::exists(file);
+    auto answer = http::json(
+        status::ok, to_json(jobs.empty() ? nullptr : &jobs[0], delivered ? contents(file) : ""));
     answer.set(http::field::cache_control, "no-store");
     return answer;
 }
@@ -92,13 +93,19 @@ struct settings {
     unsigned short port = 8080;
     mail::mailer_options smtp{.security = mail::security::none};
     std::filesystem::path mails = "mails";
+    std::filesystem::path jobs = "jobs.db";
     std::filesystem::path page = "examples/signup/page.html";
 };
 
 void serve(const settings& options) {
     mail::mailer mailer(options.smtp);  // outlives the server, whose tasks use it
+    postlude::dispatcher_options work{.pool = {.queues = {{.name = "mail", .workers = 2}}}};
+    work.jobs.store = postlude::sqlite_backend({.file = options.jobs});
+    work.kinds.handle<welcome_mail>([&](const welcome_mail& job, postlude::job_context& context) {
+        mailer.send(message_of(job), context.stop_token());
+    });
     // Several threads, so that one sign-up that waits for its mail holds up nobody else.
-    http::server server({.port = options.port, .threads = 4});
+    http::server server({.port = options.port, .threads = 4, .dispatcher = std::move(work)});
     account_list accounts;
 
     server.get("/", [page = contents(options.page)](const request&, postlude::deferred&) {
@@ -114,16 +121,8 @@ void serve(const settings& options) {
         if (const auto* error = std::get_if<form_error>(&parsed)) {
             return refused(*error);
         }
-        if (!after.reserve(1)) {
-            return response{};  // no room for the mail: the client gets 503, and there is no
-                                // account
-        }
         const auto account = accounts.create(std::get<form>(parsed));
-        after.run(
-            [&mailer, account](postlude::task_context& task) {
-                mailer.send(welcome(account), task.stop_token());
-            },
-            {.name = "welcome mail"});
+        after.enqueue(welcome(account), {.tags = {"account:" + account.id}});
         return created(account);
     });
 
@@ -134,19 +133,30 @@ void serve(const settings& options) {
             return refused(*error);
         }
         const auto account = accounts.create(std::get<form>(parsed));
-        mailer.send(welcome(account));
+        mailer.send(message_of(welcome(account)));
         return created(account);
     });
 
-    server.get("/mail", [&](const request& req, postlude::deferred&) {
-        return delivered(options.mails, http::query(req, "id"));
-    });
+    server.get("/mail",
+               [&](const request& req, postlude::deferred&) -> boost::asio::awaitable<response> {
+                   const std::string id(http::query(req, "id"));
+                   if (!is_account(id)) {
+                       co_return http::json(status::bad_request,
+                                            R"({"error": "This is no id of an account."})");
+                   }
+                   const auto jobs = co_await postlude::async_find(
+                       server.get_dispatcher(), {.tag = "account:" + id},
+                       co_await boost::asio::this_coro::executor, boost::asio::use_awaitable);
+                   co_return progress(options.mails, id, jobs);
+               });
 
     std::cout << "listening on http://127.0.0.1:" << server.port() << "/" << std::endl;
     server.run();
 }
 
-constexpr auto usage = "usage: signup [--port N] [--smtp-port N] [--mails DIRECTORY] [--page FILE]";
+constexpr auto usage =
+    "usage: signup [--port N] [--smtp-port N] [--mails DIRECTORY] [--jobs FILE] "
+    "[--page FILE]";
 
 settings parse(int argc, char** argv) {
     settings parsed;
@@ -165,6 +175,8 @@ settings parse(int argc, char** argv) {
             good = good && port(parsed.smtp.port);
         } else if (name == "--mails") {
             parsed.mails = value;
+        } else if (name == "--jobs") {
+            parsed.jobs = value;
         } else if (name == "--page") {
             parsed.page = value;
         } else {
