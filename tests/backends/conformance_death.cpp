@@ -93,10 +93,13 @@ TEST_CASE_METHOD(every_backend,
         claim(b);
     });
     const auto b = open();
+    const auto place = look(*b, 1).run_at;
+    store->pass(std::max(store->grain(), milliseconds(1)));
     // One at a time: the innocents are spared however the rescue is cut.
     for (int i = 0; i < 4; ++i) {
         CHECK(rescue_dead(*b, 1).size() == 1);
     }
+    CHECK(look(*b, 1).run_at == place);
     CHECK(crashes_of(*b, 2) == 2);
     CHECK(crashes_of(*b, 1) == 0);
     CHECK(crashes_of(*b, 3) == 0);

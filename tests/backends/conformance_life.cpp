@@ -1,6 +1,7 @@
 // Copyright 2026 The Postlude authors. Distributed under the Boost Software License, Version 1.0.
 #include "conformance.hpp"
 
+#include <algorithm>
 #include <atomic>
 #include <thread>
 
@@ -116,7 +117,9 @@ TEST_CASE_METHOD(every_backend, "a job that is given back counts nothing and kee
     const auto b = open();
     put_jobs(*b, {1});
     const auto held = claim_one(*b).held;
+    store->pass(std::max(store->grain(), std::chrono::milliseconds(1)));
     put_jobs(*b, {2});
+    store->pass(std::max(store->grain(), std::chrono::milliseconds(1)));
     CHECK(settle(*b, held, verdict::give_back, "shutdown") == settled::accepted);
     const auto claimed = claim(*open());
     CHECK(ids_of(claimed) == ids{1, 2});

@@ -32,7 +32,7 @@ public:
                 .history = true,
                 .query = true,
                 .callers_transaction = false,
-                .longest_delay = std::chrono::hours(24 * 3650)};
+                .longest_delay = std::chrono::hours(24 * 36525)};
     }
     std::unique_ptr<backend> connect() override {
         return sqlite_backend({.file = directory_.file("jobs.sqlite")});

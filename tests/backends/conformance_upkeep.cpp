@@ -59,7 +59,7 @@ TEST_CASE_METHOD(every_backend, "stats: what each queue and kind has in each sta
     for (const auto& one : b->find({.state = job_state::claimed})) {
         CHECK(one.job.kind == "a");
     }
-    REQUIRE(b->rescue(10).size() == 3);
+    REQUIRE(open()->rescue(10).size() == 3);
     mail_a = stats_of(*b, "mail", "a");
     CHECK(mail_a.ready == 2);
     REQUIRE(mail_a.oldest_ready);
@@ -115,4 +115,16 @@ TEST_CASE_METHOD(every_backend,
     none_at_all.dead_age = std::chrono::seconds(0);
     CHECK(prune_all(*b, none_at_all) == 3);
     CHECK(found(*b, {}) == ids{1, 2, 7});
+}
+
+TEST_CASE_METHOD(every_backend, "a job's age is counted from when it was due") {
+    const auto b = open();
+    auto later = a_job(1);
+    later.delay = store->lease();
+    const auto stored = timed([&] { put_one(*b, later); });
+    store->pass(store->lease() * 5 / 4);
+    const auto age = stats_of(*b, "mail", "a").oldest_ready;
+    REQUIRE(age);
+    CHECK(*age >= store->lease() / 4 - store->grain());
+    CHECK(*age <= store->now() - stored.earliest - later.delay + store->grain());
 }

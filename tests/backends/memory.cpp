@@ -91,3 +91,15 @@ TEST_CASE("in memory each claim has a lease of its own, which its owner too may 
     CHECK(settle(*b, claimed.at(1).held, verdict::done) == settled::lost_lease);
     CHECK(settle(*b, claimed.at(0).held, verdict::done) == settled::accepted);
 }
+
+TEST_CASE("in memory a claim that waits looks again when the next job is due") {
+    memory_store store;
+    const auto b = store.connect();
+    b->open({.kinds = {{"a", 0}}});
+    auto later = a_job(1);
+    later.delay = milliseconds(20);
+    put_one(*b, later);
+    const auto begin = std::chrono::steady_clock::now();
+    CHECK(b->claim(std::vector<std::size_t>{1}, patience).size() == 1);
+    CHECK(std::chrono::steady_clock::now() - begin < patience);
+}
