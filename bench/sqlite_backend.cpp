@@ -1,0 +1,275 @@
+// Copyright 2026 The Postlude authors. Distributed under the Boost Software License, Version 1.0.
+//
+// What does it cost to store a job, to claim it and to finish it, in a SQLite file?
+//
+// sqlite_backend [--smoke] [DIRECTORY]: the directory says which disk; a new one in it is used and
+// removed. All is stated beside F, the median of an append of 4 KiB and fdatasync there. The floor
+// of a put is what a single insert costs in bare SQLite with the same settings. 300 bytes of
+// arguments a job. With --smoke it only shows that it runs.
+#include "postlude/backends/sqlite.hpp"
+
+#include "support/child.hpp"
+
+#include <sqlite3.h>
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <cstring>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+namespace {
+
+using steady = std::chrono::steady_clock;
+using postlude::job_id;
+using postlude::put;
+using postlude::settlement;
+
+struct sizes {
+    std::size_t syncs = 500;
+    std::size_t singles = 2'000;
+    std::size_t jobs = 200'000;
+    std::size_t behind = 1'000'000;
+    int rounds = 5;
+};
+
+double microseconds_since(steady::time_point begin) {
+    return std::chrono::duration<double, std::micro>(steady::now() - begin).count();
+}
+
+double at_fraction(std::vector<double> v, double fraction) {
+    std::ranges::sort(v);
+    return v[static_cast<std::size_t>(static_cast<double>(v.size() - 1) * fraction)];
+}
+
+double median(std::vector<double> v) { return at_fraction(std::move(v), 0.5); }
+
+/// One store in a directory of its own, opened as the dispatcher would.
+class open_store {
+public:
+    explicit open_store(const std::string& file) {
+        postlude::sqlite_options options;
+        options.file = file;
+        backend_ = postlude::sqlite_backend(options);
+        postlude::open_options asked;
+        asked.kinds = {{"bench", 0}};
+        next_ = job_id{backend_->open(asked).owner} << 40;
+    }
+    postlude::backend* operator->() const { return backend_.get(); }
+
+    std::vector<put> some(std::size_t n, const char* kind = "bench") {
+        std::vector<put> puts(n);
+        for (auto& p : puts) {
+            p.job.id = ++next_;
+            p.job.kind = kind;
+            p.job.queue = "default";
+            p.job.arguments = arguments_;
+            p.job.request_id = "0123456789abcdef0123456789abcdef";
+        }
+        return puts;
+    }
+    void fill(std::size_t n, const char* kind = "bench") {
+        for (std::size_t done = 0; done < n; done += 4096) {
+            backend_->commit(some(std::min<std::size_t>(4096, n - done), kind), {});
+        }
+    }
+
+private:
+    std::unique_ptr<postlude::backend> backend_;
+    job_id next_ = 0;
+    std::string arguments_ = R"({"text":")" + std::string(288, 'x') + R"("})";
+};
+
+double median_sync(const std::string& directory, std::size_t n) {
+    const auto file = directory + "/sync";
+    const int fd = ::open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    const std::vector<char> block(4096, 'x');
+    std::vector<double> times;
+    for (std::size_t i = 0; i < n; ++i) {
+        const auto begin = steady::now();
+        if (::write(fd, block.data(), block.size()) < 0 || ::fdatasync(fd) != 0) {
+            bench::fail("fdatasync");
+        }
+        times.push_back(microseconds_since(begin));
+    }
+    ::close(fd);
+    return median(times);
+}
+
+void print_latency(const char* name, const std::vector<double>& times, double f) {
+    const auto p50 = at_fraction(times, 0.5);
+    const auto p99 = at_fraction(times, 0.99);
+    std::printf("  %-42s p50 %6.0f us (%.2f F)  p99 %6.0f us (%.1f F)\n", name, p50, p50 / f, p99,
+                p99 / f);
+}
+
+/// One transaction an insert, with automatic checkpoints: what a program writes that has no
+/// library for it.
+std::vector<double> bare_inserts(const std::string& file, std::size_t n) {
+    sqlite3* db = nullptr;
+    sqlite3_open(file.c_str(), &db);
+    sqlite3_exec(db,
+                 "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
+                 "CREATE TABLE jobs(id INTEGER PRIMARY KEY, arguments TEXT)",
+                 nullptr, nullptr, nullptr);
+    sqlite3_stmt* insert = nullptr;
+    sqlite3_prepare_v2(db, "INSERT INTO jobs(arguments) VALUES(?)", -1, &insert, nullptr);
+    const std::string arguments(300, 'x');
+    std::vector<double> times;
+    for (std::size_t i = 0; i < n; ++i) {
+        const auto begin = steady::now();
+        sqlite3_bind_text(insert, 1, arguments.data(), 300, SQLITE_STATIC);
+        if (sqlite3_step(insert) != SQLITE_DONE) {
+            bench::fail("bare insert");
+        }
+        sqlite3_reset(insert);
+        times.push_back(microseconds_since(begin));
+    }
+    sqlite3_finalize(insert);
+    sqlite3_close(db);
+    return times;
+}
+
+std::vector<double> puts_of(open_store& store, std::size_t group, std::size_t n) {
+    std::vector<double> times;
+    for (std::size_t done = 0; done < n; done += group) {
+        const auto puts = store.some(group);
+        const auto begin = steady::now();
+        store->commit(puts, {});
+        times.push_back(microseconds_since(begin));
+    }
+    return times;
+}
+
+void one_at_a_time(const std::string& directory, const sizes& s, double f) {
+    std::puts("one at a time");
+    open_store store(directory + "/one");
+    print_latency("bare SQLite, one insert a transaction",
+                  bare_inserts(directory + "/bare", s.singles), f);
+    print_latency("put, one a commit", puts_of(store, 1, s.singles), f);
+}
+
+void groups(const std::string& directory, const sizes& s) {
+    std::puts("puts in groups (targets: 100,000 jobs/s at 64, 250,000 at 512)");
+    for (const std::size_t group : {8, 64, 512}) {
+        std::vector<double> rates;
+        std::vector<double> all;
+        for (int round = 0; round < s.rounds; ++round) {
+            open_store store(directory + "/groups" + std::to_string(group));
+            const auto n = std::min(s.jobs / 4, group * 1000);
+            const auto begin = steady::now();
+            const auto times = puts_of(store, group, n);
+            rates.push_back(static_cast<double>(n) / microseconds_since(begin) * 1e6);
+            all.insert(all.end(), times.begin(), times.end());
+        }
+        std::printf("  groups of %3zu  %8.0f jobs/s (%.0f to %.0f)  p50 %6.0f us  p99 %6.0f us\n",
+                    group, median(rates), *std::ranges::min_element(rates),
+                    *std::ranges::max_element(rates), at_fraction(all, 0.5),
+                    at_fraction(all, 0.99));
+    }
+}
+
+/// Claims 256, finishes the 256 before them, until n are done; jobs a second.
+double claim_and_finish(open_store& store, std::size_t n) {
+    const std::vector<std::size_t> credits{256};
+    std::vector<settlement> settlements;
+    std::size_t done = 0;
+    const auto begin = steady::now();
+    while (done < n) {
+        const auto claimed = store->claim(credits, std::chrono::milliseconds(0));
+        settlements.assign(claimed.size(), {});
+        for (std::size_t i = 0; i < claimed.size(); ++i) {
+            settlements[i].of = claimed[i].held;
+        }
+        store->commit({}, settlements);
+        done += claimed.size();
+    }
+    return static_cast<double>(done) / microseconds_since(begin) * 1e6;
+}
+
+void claims(const std::string& directory, const sizes& s) {
+    std::puts(
+        "claim 256, finish 256 (target: 110,000 jobs/s, at most 1.3 times slower in front of "
+        "more)");
+    double alone = 0;
+    for (const std::size_t behind : {std::size_t{0}, s.behind}) {
+        open_store store(directory + (behind ? "/behind" : "/claims"));
+        store.fill(behind);
+        std::vector<double> rates;
+        for (int round = 0; round < s.rounds; ++round) {
+            const auto n = std::max<std::size_t>(s.jobs / 4, 256) / 256 * 256;
+            store.fill(n);
+            rates.push_back(claim_and_finish(store, n));
+        }
+        const auto rate = median(rates);
+        alone = behind ? alone : rate;
+        std::printf("  %7zu behind  %8.0f jobs/s (%.0f to %.0f)  %.2f times slower\n", behind, rate,
+                    *std::ranges::min_element(rates), *std::ranges::max_element(rates),
+                    alone / rate);
+    }
+}
+
+/// A process that fills the store, takes some and dies.
+void leave_a_dead_owner(const std::string& file, std::size_t n, std::size_t taken) {
+    bench::child dead([&](bench::figure_line& line) {
+        open_store store(file);
+        store.fill(n);
+        const std::vector<std::size_t> credits{taken};
+        line.put(static_cast<double>(store->claim(credits, std::chrono::milliseconds(0)).size()));
+        ::pause();
+    });
+    dead.line.get();
+}
+
+void after_a_death(const std::string& directory, const sizes& s) {
+    const auto file = directory + "/dead";
+    leave_a_dead_owner(file, s.behind, std::min<std::size_t>(1000, s.behind));
+    auto begin = steady::now();
+    open_store store(file);
+    const auto open = microseconds_since(begin);
+    begin = steady::now();
+    const std::vector<std::size_t> credits{1};
+    store->claim(credits, std::chrono::milliseconds(0));
+    const auto claim = microseconds_since(begin);
+    begin = steady::now();
+    const auto rescued = store->rescue(10'000).size();
+    const auto rescue = microseconds_since(begin);
+    std::printf(
+        "after kill -9 with %zu jobs (target: open below 50 ms)\n  open %.1f ms, first claim %.2f "
+        "ms, "
+        "rescue of %zu leases %.1f ms\n",
+        s.behind, open / 1e3, claim / 1e3, rescued, rescue / 1e3);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    sizes s;
+    std::string parent = std::filesystem::temp_directory_path();
+    for (int i = 1; i < argc; ++i) {
+        if (std::strcmp(argv[i], "--smoke") == 0) {
+            s = {20, 50, 2'048, 5'000, 1};
+        } else {
+            parent = argv[i];
+        }
+    }
+    auto directory = parent + "/bench_sqlite.XXXXXX";
+    if (!::mkdtemp(directory.data())) {
+        bench::fail("mkdtemp");
+    }
+    const auto f = median_sync(directory, s.syncs);
+    std::printf("F, an append of 4 KiB and fdatasync: %.0f us\n", f);
+    // Forks, so before any thread.
+    after_a_death(directory, s);
+    one_at_a_time(directory, s, f);
+    groups(directory, s);
+    claims(directory, s);
+    std::printf("F at the end: %.0f us\n", median_sync(directory, s.syncs));
+    std::filesystem::remove_all(directory);
+}
