@@ -16,7 +16,7 @@ examples=("${build[@]}" "$(boost -context)" "$(boost -coroutine)"
     'libcurl4-openssl-dev|libcurl4-gnutls-dev' libssl-dev curl openssl python3 python3-aiosmtpd)
 bench=("${build[@]}")
 # Exim, for the tests of mail: any build of it; nothing of the system's own is used or started.
-tests=("${examples[@]}" "${bench[@]}" 'exim4-daemon-light|exim4-daemon-heavy' catch2 spin
+tests=("${examples[@]}" "${bench[@]}" 'exim4-daemon-light|exim4-daemon-heavy' catch2 spin sqlite3
     chromium chromium-driver python3-selenium haproxy gcc libc6-dev clang-format-19 clang-tidy-19
     clang-19 libclang-rt-19-dev)
 

@@ -88,6 +88,20 @@ reserved: handled
 18 registered, 10 completed, 1 failed, 7 discarded
 END
 
+"$(find_program "$build" example_jobs)" "$work/jobs.db" | grep -v '^\[' | sort >"$work/out" ||
+    fail "example_jobs ended with $?"
+diff "$work/out" - >&2 <<'END' || fail "example_jobs printed something else (<) than it should (>)"
+receipt for 1001
+the test passed
+welcome, Ada
+END
+# What README.md asks of the file, and the answer but for the times.
+query=$(sed -n '/^SELECT at, kind/,/;$/p' "$root/README.md")
+sqlite3 "$work/jobs.db" "$query" | cut -d'|' -f2- >"$work/out"
+sed -n 's/^20[0-9-]*T[0-9:.]*Z|//p' "$root/README.md" | diff "$work/out" - >&2 ||
+    fail "README.md shows another history (>) than the file has (<)"
+echo "ok: example_jobs"
+
 # The mails go to the tests' mail server.
 /usr/bin/python3 "$root/tests/mail/smtp_server.py" --directory "$work" >"$work/smtp" &
 smtp=$!
