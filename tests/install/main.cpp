@@ -1,10 +1,13 @@
 // Copyright 2026 The Postlude authors. Distributed under the Boost Software License, Version 1.0.
-#include <postlude/dispatch/deferred.hpp>
+#include <postlude/backends/sqlite.hpp>
+#include <postlude/dispatch/commit.hpp>
 #include <postlude/http/respond.hpp>
 #include <postlude/mail/mailer.hpp>
 
 #include <boost/beast/_experimental/test/stream.hpp>
 #include <boost/beast/http.hpp>
+
+#include <boost/describe/class.hpp>
 
 #include <chrono>
 #include <cstdio>
@@ -12,6 +15,31 @@
 namespace asio = boost::asio;
 namespace beast = boost::beast;
 namespace http = boost::beast::http;
+
+struct greeting {
+    std::string to;
+    static constexpr postlude::job_traits job{.kind = "greeting",
+                                              .stored = postlude::durability::durable};
+};
+BOOST_DESCRIBE_STRUCT(greeting, (), (to))
+
+// Whether a job that is stored runs.
+bool job_runs() {
+    std::string greeted;
+    {
+        postlude::dispatcher_options options;
+        options.jobs.store = postlude::sqlite_backend({.file = "consumer.db"});
+        options.kinds.handle<greeting>([&](const greeting& job) { greeted = job.to; });
+        postlude::dispatcher dispatcher(std::move(options));
+        postlude::deferred after(dispatcher);
+        after.enqueue(greeting{"the consumer"});
+        if (commit(after, 200)) {
+            return false;
+        }
+        postlude::pending_response(after, 200).end({});
+    }
+    return greeted == "the consumer";
+}
 
 // One request, one response, one task after it.
 int main() {
@@ -40,6 +68,10 @@ int main() {
         .send({.from = {"", "no address"}}, ec);
     if (!postlude::mail::is_permanent(ec)) {
         std::puts("the mailer took a bad address");
+        return 1;
+    }
+    if (!job_runs()) {
+        std::puts("the job did not run");
         return 1;
     }
     std::puts("the task ran after its response");
