@@ -22,4 +22,4 @@ fi
 cmake -S "$here" -B "$work/build" -G Ninja -DCMAKE_BUILD_TYPE=Release \
     -DCMAKE_PREFIX_PATH="$work/prefix" >"$work/log" 2>&1 || { cat "$work/log"; fail "configuring"; }
 cmake --build "$work/build" >"$work/log" 2>&1 || { cat "$work/log"; fail "building the consumer"; }
-"$work/build/consumer"
+(cd "$work" && build/consumer)

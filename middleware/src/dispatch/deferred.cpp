@@ -104,7 +104,12 @@ void settle_jobs(detail::list_state& list) noexcept {
         return;
     }
     for (const auto& job : *jobs) {
-        if (wanted(job->condition, list)) {
+        const bool runs = wanted(job->condition, list);
+        if (job->storing) {
+            job->decided = runs ? detail::job::outcome::wanted : detail::job::outcome::unwanted;
+        } else if (job->now == detail::job::phase::ended) {
+            continue;  // it could not be stored by itself: counted already
+        } else if (runs) {
             job->service->release(job);
         } else {
             job->service->discard(job, list.refused);
@@ -180,14 +185,54 @@ std::size_t deferred::size() const noexcept {
 
 errc deferred::add_job(std::string_view kind, std::unique_ptr<job_arguments> args,
                        job_options&& options) {
+    return list_job(make_job(kind, std::move(args), std::move(options)));
+}
+
+detail::job_ptr deferred::make_job(std::string_view kind, std::unique_ptr<job_arguments> args,
+                                   job_options&& options) {
     if (!record_) {
         throw boost::system::system_error(errc::moved_from, "deferred::enqueue");
     }
-    const auto condition = options.when;
-    auto job = detail::make_job(dispatcher_->jobs(), kind, std::move(args), std::move(options),
-                                request_id());
-    job->condition = condition;
-    return list_job(std::move(job));
+    return detail::make_job(dispatcher_->jobs(), kind, std::move(args), std::move(options),
+                            request_id());
+}
+
+void deferred::enqueue_now(detail::job_ptr job, std::unique_ptr<detail::commit_waiter> waiter) {
+    auto& service = *job->service;
+    const auto queue = job->kind->queue;
+    const auto answer = service.choose_route(*job, false, [&] { return take_place(queue); });
+    if (answer != detail::accepted) {
+        waiter->done(make_error_code(answer));
+        return;
+    }
+    if (job->way != detail::job::route::stored) {
+        list_routed(std::move(job));
+        waiter->done({});
+        return;
+    }
+    job->storing = true;
+    if (record_->list.now == phase::ended) {
+        job->decided = wanted(job->condition, record_->list) ? detail::job::outcome::wanted
+                                                             : detail::job::outcome::unwanted;
+    } else {
+        list_routed(job);
+    }
+    service.store({std::move(job)}, std::move(waiter));
+}
+
+void deferred::enqueued(const detail::job_ptr& job, boost::system::error_code ec) noexcept {
+    if (!std::exchange(job->storing, false)) {
+        return;
+    }
+    using outcome = detail::job::outcome;
+    auto& service = *job->service;
+    if (ec) {
+        service.discard(job, true);
+    } else if (job->decided == outcome::wanted) {
+        service.release(job);
+    } else if (job->decided == outcome::unwanted) {
+        service.discard(job, false);
+    }
 }
 
 errc deferred::list_job(detail::job_ptr job) {
@@ -196,9 +241,16 @@ errc deferred::list_job(detail::job_ptr job) {
     const auto queue = job->kind->queue;
     const bool waits = list.now == phase::open;  // for its commit, if it takes one
     auto answer = service.choose_route(*job, waits, [&] { return take_place(queue); });
-    if (answer != detail::accepted) {
-        return answer;
+    if (answer == detail::accepted) {
+        list_routed(std::move(job));
     }
+    return answer;
+}
+
+void deferred::list_routed(detail::job_ptr job) {
+    auto& service = *job->service;
+    auto& list = record_->list;
+    const auto queue = job->kind->queue;
     if (!list.jobs) {
         list.jobs = new detail::job_list;
     }
@@ -216,7 +268,6 @@ errc deferred::list_job(detail::job_ptr job) {
     if (list.now == phase::ended) {
         release_late();
     }
-    return detail::accepted;
 }
 
 bool deferred::must_commit(unsigned status) const noexcept {
@@ -234,6 +285,7 @@ detail::job_list deferred::jobs_to_commit(unsigned status) const {
     for (const auto& job : *list.jobs) {
         using route = detail::job::route;
         if ((job->way == route::stored || job->way == route::claimed) && !job->stored &&
+            !job->storing && job->now != detail::job::phase::ended &&
             wanted(job->condition, outcome)) {
             found.push_back(job);
         }

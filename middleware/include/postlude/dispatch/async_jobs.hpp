@@ -61,6 +61,46 @@ auto async_blocking(dispatcher& dispatcher, const Executor& executor, Work work,
 
 }  // namespace detail
 
+namespace detail {
+
+template <class Handler, class Executor>
+class listed_waiter final : public commit_waiter {
+public:
+    listed_waiter(Handler&& handler, const Executor& fallback, job_ptr which)
+        : handler_(std::move(handler)),
+          guard_(boost::asio::get_associated_executor(handler_, fallback)),
+          job_(std::move(which)) {}
+    void done(boost::system::error_code ec) noexcept override {
+        boost::asio::post(guard_.get_executor(),
+                          [handler = std::move(handler_), which = std::move(job_), ec]() mutable {
+                              deferred::enqueued(which, ec);
+                              std::move(handler)(ec);
+                          });
+    }
+
+private:
+    using executor = boost::asio::associated_executor_t<Handler, Executor>;
+    Handler handler_;
+    boost::asio::executor_work_guard<executor> guard_;
+    job_ptr job_;
+};
+
+}  // namespace detail
+
+template <job_type Args, class Executor, class CompletionToken>
+auto deferred::async_enqueue(Args args, job_options options, const Executor& executor,
+                             CompletionToken&& token) {
+    auto job = make_job(Args::job.kind, std::make_unique<arguments_of<Args>>(std::move(args)),
+                        std::move(options));
+    return boost::asio::async_initiate<CompletionToken, void(boost::system::error_code)>(
+        [this, executor](auto handler, detail::job_ptr job) {
+            auto waiter = std::make_unique<detail::listed_waiter<decltype(handler), Executor>>(
+                std::move(handler), executor, job);
+            enqueue_now(std::move(job), std::move(waiter));
+        },
+        token, std::move(job));
+}
+
 /// Registers a job outside any request.
 ///
 /// @param executor where the handler has none of its own.

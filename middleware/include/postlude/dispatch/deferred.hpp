@@ -7,6 +7,8 @@
 #include "postlude/dispatch/job_options.hpp"
 #include "postlude/dispatch/request_info.hpp"
 
+#include <boost/asio/deferred.hpp>
+
 #include <cstdint>
 #include <source_location>
 #include <string_view>
@@ -91,6 +93,19 @@ public:
                                 std::make_unique<arguments_of<Args>>(std::move(args)),
                                 std::move(options)));
     }
+    /// Registers a job and completes when it is accepted: stored at once, if it is to be stored at
+    /// all, and not only before the response. For responses that are under way already, because
+    /// they are streamed. A job that was stored so may be run by any process before the response
+    /// ends; if the outcome excludes it, it is withdrawn, as long as nobody has taken it. In
+    /// `postlude/dispatch/async_jobs.hpp`.
+    ///
+    /// @param executor where the handler has none of its own.
+    /// @param token for `void(error_code)`: errc::full, errc::stopped, errc::store_unavailable,
+    /// errc::store_timeout. The response is left alone. Throws at once as `enqueue`.
+    template <job_type Args, class Executor, class CompletionToken = boost::asio::deferred_t>
+    auto async_enqueue(Args args, job_options options, const Executor& executor,
+                       CompletionToken&& token = CompletionToken());
+
     /// Takes room for n more tasks of one queue (1 to its capacity), before the handler changes
     /// anything: the next n registrations for that queue are not refused. What is not used goes
     /// back when the response ends or, reserved later, with the list. Reserving for another queue
@@ -124,6 +139,12 @@ public:
     bool has_jobs() const noexcept { return record_ && record_->list.jobs; }
     /// Calls `waiter` when what has to be is stored, at once if there is nothing, or refuses.
     void commit(unsigned status, std::unique_ptr<detail::commit_waiter> waiter);
+    /// The same for one job, which is not in the list yet.
+    void enqueue_now(detail::job_ptr job, std::unique_ptr<detail::commit_waiter> waiter);
+    detail::job_ptr make_job(std::string_view kind, std::unique_ptr<job_arguments> args,
+                             job_options&& options);
+    /// What became of a job of `enqueue_now`, on the request's own strand.
+    static void enqueued(const detail::job_ptr& job, boost::system::error_code ec) noexcept;
     /// What became of it, on the request's own strand.
     void committed(boost::system::error_code ec) noexcept;
     /// A second handle to the same list, for whoever sends its response: it keeps the list open
@@ -154,6 +175,8 @@ private:
     detail::task_slot& place(F&& f, const task_options& options, const std::source_location& where);
     errc add_job(std::string_view kind, std::unique_ptr<job_arguments> args, job_options&& options);
     errc list_job(detail::job_ptr job);
+    /// Once its route is chosen and its place taken.
+    void list_routed(detail::job_ptr job);
     detail::job_list jobs_to_commit(unsigned status) const;
     errc hold(std::uint32_t n, queue_id queue) noexcept;
     /// Takes a place, from what is reserved or from the queue.

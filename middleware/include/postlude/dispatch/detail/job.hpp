@@ -49,6 +49,10 @@ struct job {
     std::string last_words;       ///< why it shall be dead, of one that is stored only for that
     when condition{};
     route way = route::memory;
+    /// It is being stored by itself, so its request's outcome waits for that.
+    bool storing = false;
+    enum class outcome : std::uint8_t { open, wanted, unwanted };
+    outcome decided = outcome::open;  ///< the request's, while it is being stored
     bool stored = false;  ///< whether the store has it; `listed`: its request's own to look at
     std::atomic<phase> now{phase::listed};
     std::atomic<bool> lost_lease{false};

@@ -1,0 +1,273 @@
+// Copyright 2026 The Postlude authors. Distributed under the Boost Software License, Version 1.0.
+//
+// What does a durable job cost through the whole of Postlude: the dispatcher, its writer, SQLite?
+//
+// durable_jobs [--smoke] [--seconds N] [--rounds N] [DIRECTORY]: the directory says which disk; a
+// new one in it is used and removed. F is the median of an append of 4 KiB and fdatasync there,
+// taken in each round. 300 bytes of arguments a job.
+//
+//   enqueue     N registrations are waiting for their commit all the time, each on the same event
+//               loop; nobody runs the jobs. Beside it, in turn, what one insert with the same
+//               settings costs in bare SQLite.
+//   end to end  the same, and the jobs are run in this process by a function that does nothing.
+//   Ends
+//               when the last one is stored as done.
+#include "postlude/backends/sqlite.hpp"
+#include "postlude/dispatch/async_jobs.hpp"
+
+#include <boost/asio/io_context.hpp>
+#include <boost/describe/class.hpp>
+
+#include <spdlog/spdlog.h>
+#include <sqlite3.h>
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cstdio>
+#include <cstring>
+#include <filesystem>
+#include <functional>
+#include <string>
+#include <thread>
+#include <vector>
+
+namespace {
+
+namespace asio = boost::asio;
+using steady = std::chrono::steady_clock;
+
+struct settings {
+    double seconds = 2;
+    int rounds = 5;
+    std::string directory = ".";
+};
+
+struct payload {
+    std::string text = std::string(285, 'x');
+    static constexpr postlude::job_traits job{.kind = "bench",
+                                              .stored = postlude::durability::durable};
+};
+BOOST_DESCRIBE_STRUCT(payload, (), (text))
+
+double microseconds_since(steady::time_point begin) {
+    return std::chrono::duration<double, std::micro>(steady::now() - begin).count();
+}
+
+double at_fraction(std::vector<double> v, double fraction) {
+    if (v.empty()) {
+        return 0;
+    }
+    std::ranges::sort(v);
+    return v[static_cast<std::size_t>(static_cast<double>(v.size() - 1) * fraction)];
+}
+double median(std::vector<double> v) { return at_fraction(std::move(v), 0.5); }
+
+double sync_time(const std::string& directory, int n) {
+    const auto file = directory + "/sync";
+    const int fd = ::open(file.c_str(), O_CREAT | O_WRONLY | O_APPEND | O_CLOEXEC, 0600);
+    const std::vector<char> page(4096, 'x');
+    std::vector<double> times;
+    for (int i = 0; i != n; ++i) {
+        const auto begin = steady::now();
+        if (::write(fd, page.data(), page.size()) < 0 || ::fdatasync(fd) != 0) {
+            std::perror("fdatasync");
+        }
+        times.push_back(microseconds_since(begin));
+    }
+    ::close(fd);
+    std::filesystem::remove(file);
+    return median(times);
+}
+
+/// One insert a transaction, in bare SQLite.
+std::vector<double> bare_inserts(const std::string& directory, double seconds) {
+    sqlite3* db = nullptr;
+    sqlite3_open((directory + "/bare.db").c_str(), &db);
+    sqlite3_exec(db,
+                 "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
+                 "CREATE TABLE IF NOT EXISTS jobs(id INTEGER PRIMARY KEY, state, kind, arguments)",
+                 nullptr, nullptr, nullptr);
+    sqlite3_stmt* insert = nullptr;
+    sqlite3_prepare_v2(db, "INSERT INTO jobs(state, kind, arguments) VALUES(1, 'bench', ?)", -1,
+                       &insert, nullptr);
+    const std::string text(300, 'x');
+    std::vector<double> times;
+    const auto begin = steady::now();
+    while (microseconds_since(begin) < 1e6 * seconds) {
+        const auto start = steady::now();
+        sqlite3_bind_text(insert, 1, text.data(), static_cast<int>(text.size()), SQLITE_STATIC);
+        sqlite3_step(insert);
+        sqlite3_reset(insert);
+        times.push_back(microseconds_since(start));
+    }
+    sqlite3_finalize(insert);
+    sqlite3_close(db);
+    return times;
+}
+
+/// Counts what a backend commits.
+class counting_backend final : public postlude::backend {
+public:
+    counting_backend(std::unique_ptr<postlude::backend> inner, std::atomic<std::size_t>& commits)
+        : inner_(std::move(inner)), commits_(commits) {}
+    postlude::opened open(const postlude::open_options& o) override { return inner_->open(o); }
+    postlude::commit_result commit(std::span<const postlude::put> puts,
+                                   std::span<const postlude::settlement> s) override {
+        ++commits_;
+        return inner_->commit(puts, s);
+    }
+    std::vector<postlude::claimed_job> claim(std::span<const std::size_t> credits,
+                                             std::chrono::milliseconds wait) override {
+        return inner_->claim(credits, wait);
+    }
+    std::vector<postlude::receipt> renew(std::span<const postlude::receipt> held) override {
+        return inner_->renew(held);
+    }
+    std::vector<postlude::rescued_job> rescue(std::size_t limit) override {
+        return inner_->rescue(limit);
+    }
+    std::vector<postlude::queue_stats> stats() override { return inner_->stats(); }
+    std::vector<postlude::job_view> find(const postlude::job_query& q) override {
+        return inner_->find(q);
+    }
+    std::vector<postlude::job_event> history(postlude::job_id id) override {
+        return inner_->history(id);
+    }
+    std::vector<postlude::amended> amend(std::span<const postlude::job_id> ids,
+                                         postlude::amendment what) override {
+        return inner_->amend(ids, what);
+    }
+    std::size_t prune(const postlude::retention& keep) override { return inner_->prune(keep); }
+    void interrupt() noexcept override { inner_->interrupt(); }
+
+private:
+    std::unique_ptr<postlude::backend> inner_;
+    std::atomic<std::size_t>& commits_;
+};
+
+struct figures {
+    std::vector<double> per_second, p50, p99, per_commit;
+};
+
+/// Keeps `waiting` registrations under way for that time.
+void measure(const std::string& directory, std::size_t waiting, bool runs, double seconds,
+             figures& out) {
+    const auto file = directory + "/jobs.db";
+    for (const auto* suffix : {"", "-wal", "-shm", "-owners"}) {
+        std::filesystem::remove(file + suffix);
+    }
+    std::atomic<std::size_t> commits{0};
+    postlude::dispatcher_options options;
+    options.jobs.runs_jobs = runs;
+    options.jobs.store =
+        std::make_unique<counting_backend>(postlude::sqlite_backend({.file = file}), commits);
+    options.kinds.handle<payload>([](const payload&) {});
+    postlude::dispatcher dispatcher(std::move(options));
+    asio::io_context io(1);
+    std::vector<double> times;
+    times.reserve(1 << 20);
+    std::size_t failed = 0;
+    const auto begin = steady::now();
+    const auto over = [&] { return microseconds_since(begin) > 1e6 * seconds; };
+    std::function<void()> next = [&] {
+        const auto start = steady::now();
+        async_enqueue(dispatcher, payload{}, {}, io.get_executor(),
+                      [&, start](boost::system::error_code ec, postlude::job_id) {
+                          times.push_back(microseconds_since(start));
+                          failed += ec ? 1 : 0;
+                          if (!over()) {
+                              next();
+                          }
+                      });
+    };
+    for (std::size_t i = 0; i != waiting; ++i) {
+        next();
+    }
+    io.run();
+    auto elapsed = microseconds_since(begin);
+    if (runs) {
+        while (dispatcher.job_counters().left != 0 ||
+               dispatcher.stats().at(0).ready + dispatcher.stats().at(0).claimed != 0) {
+            std::this_thread::sleep_for(std::chrono::milliseconds(1));
+        }
+        elapsed = microseconds_since(begin);
+        failed += times.size() - failed == dispatcher.job_counters().completed ? 0 : 1;
+    }
+    if (failed != 0) {
+        std::fprintf(stderr, "%zu of %zu were not stored or not run\n", failed, times.size());
+        std::exit(1);
+    }
+    out.per_second.push_back(1e6 * static_cast<double>(times.size()) / elapsed);
+    out.per_commit.push_back(static_cast<double>(times.size()) / static_cast<double>(commits));
+    out.p50.push_back(at_fraction(times, 0.5));
+    out.p99.push_back(at_fraction(times, 0.99));
+}
+
+void print(const std::string& name, const figures& f, double sync) {
+    const auto [min, max] = std::ranges::minmax(f.per_second);
+    std::printf("  %-28s %9.0f  %8.0f ..%8.0f  %8.0f  %8.0f  %6.1f  %6.1f\n", name.c_str(),
+                median(f.per_second), min, max, median(f.p50), median(f.p99), median(f.p99) / sync,
+                median(f.per_commit));
+}
+
+void run(const settings& s) {
+    auto directory = s.directory + "/postlude-bench-XXXXXX";
+    if (!::mkdtemp(directory.data())) {
+        std::perror(directory.c_str());
+        std::exit(1);
+    }
+    constexpr std::size_t sizes[] = {1, 8, 64, 512};
+    std::vector<double> syncs;
+    figures bare, enqueued[4], run[4];
+    for (int i = 0; i != s.rounds; ++i) {
+        syncs.push_back(sync_time(directory, s.seconds < 1 ? 20 : 300));
+        const auto times = bare_inserts(directory, s.seconds / 2);
+        bare.per_second.push_back(1e6 / median(times));
+        bare.p50.push_back(median(times));
+        bare.p99.push_back(at_fraction(times, 0.99));
+        bare.per_commit.push_back(1);
+        for (std::size_t k = 0; k != std::size(sizes); ++k) {
+            measure(directory, sizes[k], false, s.seconds, enqueued[k]);
+            measure(directory, sizes[k], true, s.seconds, run[k]);
+        }
+    }
+    const auto sync = median(syncs);
+    std::printf("F = %.0f us; %d rounds in turn; medians\n", sync, s.rounds);
+    std::printf("  %-28s %9s  %8s ..%8s  %8s  %8s  %6s  %6s\n", "", "jobs/s", "min", "max",
+                "p50 us", "p99 us", "p99/F", "a sync");
+    print("bare insert", bare, sync);
+    for (std::size_t k = 0; k != std::size(sizes); ++k) {
+        print("enqueue, " + std::to_string(sizes[k]) + " waiting", enqueued[k], sync);
+    }
+    for (std::size_t k = 0; k != std::size(sizes); ++k) {
+        print("end to end, " + std::to_string(sizes[k]) + " waiting", run[k], sync);
+    }
+    std::filesystem::remove_all(directory);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    settings s;
+    for (int i = 1; i < argc; ++i) {
+        const auto is = [&](const char* name) {
+            return std::strcmp(argv[i], name) == 0 && i + 1 < argc;
+        };
+        if (std::strcmp(argv[i], "--smoke") == 0) {
+            s.seconds = 0.05;
+            s.rounds = 1;
+        } else if (is("--seconds")) {
+            s.seconds = std::atof(argv[++i]);
+        } else if (is("--rounds")) {
+            s.rounds = std::max(1, std::atoi(argv[++i]));
+        } else {
+            s.directory = argv[i];
+        }
+    }
+    spdlog::set_level(spdlog::level::warn);
+    run(s);
+}
