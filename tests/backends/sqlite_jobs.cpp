@@ -234,6 +234,44 @@ TEST_CASE("a claim that waits wakes for a commit, a delay's end and an interrupt
     CHECK(waited([] {}) == 1);
 }
 
+TEST_CASE("of a job that is withdrawn or erased nothing is left") {
+    temporary_directory directory;
+    const auto file = directory.file("jobs.db");
+    open_store store(file);
+    std::vector<postlude::job_id> ids;
+    for (int i = 0; i < 5; ++i) {
+        auto p = store.job();
+        p.job.tags = {"x", "y"};
+        ids.push_back(store.add(p));
+    }
+    const auto held = store.take(4);
+    store.settle(held[0].held, verdict::withdrawn);
+    store.settle(held[1].held, verdict::done);
+    store.settle(held[2].held, verdict::dead, "no");
+    CHECK(store->amend(ids, amendment::erase) == std::vector{amended::not_found, amended::changed,
+                                                             amended::changed, amended::changed,
+                                                             amended::changed});
+    for (const auto* table : {"jobs", "ready", "claimed", "ended", "runs", "job_tags"}) {
+        INFO(table);
+        CHECK(sql(file, std::string("SELECT count(*) FROM ") + table) == "0\n");
+    }
+    CHECK(store->history(ids[0]).empty());
+    CHECK(store.settle(held[3].held, verdict::done) == settled::lost_lease);
+}
+
+TEST_CASE("a job that is stored as claimed is done without having been ready") {
+    temporary_directory directory;
+    const auto file = directory.file("jobs.db");
+    open_store store(file);
+    auto puts = store.jobs(2);
+    puts[0].claimed = true;
+    const auto result = store->commit(puts, {});
+    CHECK(store.view(puts[0].job.id).state == job_state::claimed);
+    CHECK(store.take(10).size() == 1);
+    CHECK(store.settle(result.puts[0].held, verdict::done) == settled::accepted);
+    CHECK(store.steps(puts[0].job.id) == std::vector<std::string>{"enqueued", "claimed", "done"});
+}
+
 TEST_CASE("ended jobs over either limit are pruned, oldest first, with all that belongs to them") {
     temporary_directory directory;
     const auto file = directory.file("jobs.db");

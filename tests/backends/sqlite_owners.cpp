@@ -188,6 +188,30 @@ TEST_CASE("of a dead process that held a suspect only the suspect has crashed") 
     CHECK(sql(file, "SELECT count(*) FROM jobs WHERE crashes = 0") == "4\n");
 }
 
+TEST_CASE("a process holds one suspect at a time, whichever lanes they are in") {
+    temporary_directory directory;
+    open_store store(directory.file("jobs.db"));
+    for (const auto* queue : {"out", "other"}) {
+        for (const std::uint8_t priority : {0, 1}) {
+            auto p = store.job();
+            p.job.crashes = 1;
+            p.job.queue = queue;
+            p.job.priority = priority;
+            store.add(p);
+        }
+    }
+    for (int i = 0; i < 4; ++i) {
+        const auto one = store.take(10);
+        REQUIRE(one.size() == 1);
+        CHECK(store.take(10).empty());
+        CHECK(store.settle(one[0].held, verdict::give_back) == settled::accepted);
+        const auto again = store.take(10);  // it has kept its place
+        REQUIRE(again.size() == 1);
+        CHECK(again[0].job.id == one[0].job.id);
+        CHECK(store.settle(again[0].held, verdict::done) == settled::accepted);
+    }
+}
+
 TEST_CASE("what a process holds when it closes the store is given back without a crash") {
     temporary_directory directory;
     const auto file = directory.file("jobs.db");

@@ -19,7 +19,7 @@ checkpointer::checkpointer(const sqlite_options& options, connection& writer, st
     : writer_(writer),
       write_(write),
       longest_(std::max<std::size_t>(options.longest_wal, 64 * 1024)),
-      anew_at_(longest_ / 4),
+      anew_at_(longest_ / 8),
       own_connection_(options.file, longest_stand_still),
       page_(static_cast<std::size_t>(own_connection_.integer("PRAGMA page_size"))),
       bound_(longest_) {

@@ -15,7 +15,7 @@ namespace postlude::detail::sqlite {
 
 /// Moves what is in the write-ahead log into the database, on a thread and a connection of its own:
 /// within a commit it would cost that commit milliseconds. While commits go on, the log is never
-/// empty at the end of it, so it would grow for ever; from a quarter of its longest size on, a
+/// empty at the end of it, so it would grow for ever; from an eighth of its longest size on, a
 /// short rest is moved while nobody writes, after which the next commit begins the log anew.
 class checkpointer {
 public:

@@ -73,7 +73,7 @@ writer_connection::writer_connection(const sqlite_options& options)
     use_write_ahead_log(*this, options.busy_timeout);
     execute(
         "PRAGMA wal_autocheckpoint = 0; PRAGMA cache_size = -16000; PRAGMA temp_store = MEMORY");
-    const auto limit = "PRAGMA journal_size_limit = " + std::to_string(options.longest_wal / 4);
+    const auto limit = "PRAGMA journal_size_limit = " + std::to_string(options.longest_wal / 8);
     execute(limit.c_str());
     bring_up_to_date(*this, migrations());
     check_quickly(*this);
