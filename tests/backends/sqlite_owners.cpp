@@ -192,7 +192,7 @@ TEST_CASE("a process holds one suspect at a time, whichever lanes they are in") 
     temporary_directory directory;
     open_store store(directory.file("jobs.db"));
     for (const auto* queue : {"out", "other"}) {
-        for (const std::uint8_t priority : {0, 1}) {
+        for (std::uint8_t priority = 0; priority < 2; ++priority) {
             auto p = store.job();
             p.job.crashes = 1;
             p.job.queue = queue;
