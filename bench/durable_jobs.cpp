@@ -190,8 +190,15 @@ void measure(const std::string& directory, std::size_t waiting, bool runs, doubl
     io.run();
     auto elapsed = microseconds_since(begin);
     if (runs) {
-        while (dispatcher.job_counters().left != 0 ||
-               dispatcher.stats().at(0).ready + dispatcher.stats().at(0).claimed != 0) {
+        const auto waits = [&] {
+            for (const auto& s : dispatcher.stats()) {
+                if (s.ready + s.claimed != 0) {
+                    return true;
+                }
+            }
+            return dispatcher.job_counters().left != 0;
+        };
+        while (waits()) {
             std::this_thread::sleep_for(std::chrono::milliseconds(1));
         }
         elapsed = microseconds_since(begin);

@@ -95,7 +95,8 @@ std::vector<claimed_job> claimer::take(const allowance& may, store_time now, std
             for (const auto& c : choose({begin, end}, now, credits[begin->group], a_suspect)) {
                 move(c, now, owner, claim, found);
             }
-            std::ranges::sort(found, {}, [](const auto& f) { return f.first; });
+            std::ranges::sort(found, {},
+                              [](const auto& f) { return std::pair(f.first, f.second.job.id); });
             for (auto& f : found) {
                 taken.push_back(std::move(f.second));
             }

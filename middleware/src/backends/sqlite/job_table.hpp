@@ -16,9 +16,11 @@ enum class run_note : std::uint8_t {
     given_back = 2,
     crashed = 3,
     lease_ended = 4,
-    retried = 5,    ///< by hand
-    done = 6,       ///< and retried by hand after it
-    cancelled = 7,  ///< likewise
+    retried = 5,      ///< by hand
+    done = 6,         ///< and retried by hand after it
+    cancelled = 7,    ///< likewise
+    dead = 8,         ///< likewise; the failure has a note of its own
+    quarantined = 9,  ///< likewise
 };
 
 /// What a job's own row says of it, its arguments aside.

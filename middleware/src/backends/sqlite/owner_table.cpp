@@ -19,8 +19,8 @@ owner_table::owner_table(connection& db, owner_lock& lock, std::chrono::millisec
             "INSERT INTO owners(owner, lease_until, lost) VALUES(?1, ?2, 1)"
             " ON CONFLICT DO UPDATE SET lease_until = ?2, spares = NULL"),
       renew_(db,
-             "INSERT INTO owners(owner, lease_until) VALUES(?1, ?2)"
-             " ON CONFLICT DO UPDATE SET lease_until = ?2, spares = NULL, lost = 0"),
+             "INSERT INTO owners(owner, lease_until, lost) VALUES(?1, ?2, ?3)"
+             " ON CONFLICT DO UPDATE SET lease_until = ?2, spares = NULL"),
       lost_(db, "SELECT lost FROM owners WHERE owner = ?"),
       leave_(db, "DELETE FROM owners WHERE owner = ?"),
       others_(db, "SELECT owner, lease_until FROM owners WHERE owner <> ? ORDER BY owner"),
@@ -42,12 +42,12 @@ void owner_table::enter() {
     self_ = static_cast<std::uint32_t>(number);
     // Before the entry can be seen: an owner whose lock is free is dead.
     lock_.take(self_);
-    renew();
+    begin_lease(false);
 }
 
 void owner_table::hold_lease() {
-    // Nobody takes an entry before its lease has ended, while its process lives.
-    if (const auto time = lease_now(); time >= until_) {
+    // Not for what is within the time's own grain: a commit would write a row more each time.
+    if (const auto time = lease_now(); time + lease_ - until_ > lease_ / 512) {
         until_ = time + lease_;
         hold_.bind(self_, until_).run();
     }
@@ -57,9 +57,14 @@ bool owner_table::renew() {
     lost_.bind(self_);
     const auto lost = !lost_.step() || lost_.integer(0) != 0;
     lost_.reset();
-    until_ = lease_now() + lease_;
-    renew_.bind(self_, until_).run();
+    // From the first loss on, the receipts are looked at one by one.
+    begin_lease(lost);
     return lost;
+}
+
+void owner_table::begin_lease(bool lost) {
+    until_ = lease_now() + lease_;
+    renew_.bind(self_, until_, lost).run();
 }
 
 std::vector<owner_table::other> owner_table::others() {

@@ -27,6 +27,7 @@ public:
     void hold_lease();
     /// The lease begins anew. True when claims may have been taken from this process meanwhile.
     bool renew();
+    void begin_lease(bool lost);
     void leave(std::uint32_t owner) { leave_.bind(owner).run(); }
     /// What `hold_lease` has remembered is not so: its transaction was rolled back.
     void forget() noexcept { until_ = 0; }

@@ -105,7 +105,7 @@ UNION ALL
 SELECT r.job, 2 * r.n, r.at,
     CASE r.what WHEN 1 THEN 'failed' WHEN 2 THEN 'given back' WHEN 3 THEN 'crashed'
         WHEN 4 THEN 'lease ended' WHEN 5 THEN 'retried by hand' WHEN 6 THEN 'done'
-        WHEN 7 THEN 'cancelled' END,
+        WHEN 7 THEN 'cancelled' WHEN 8 THEN 'dead' WHEN 9 THEN 'quarantined' END,
     (SELECT count(p.claimed_at) FROM runs p WHERE p.job = r.job AND p.n <= r.n), r.owner, r.reason
 FROM runs r
 UNION ALL

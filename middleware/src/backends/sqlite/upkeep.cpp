@@ -97,11 +97,18 @@ void store::retry_by_hand(const standing& job, store_time time) {
     row.failures = 0;
     row.crashes = 0;
     s_->jobs.update(row, std::nullopt);
-    // Of an end that is a failure there is a note already.
-    if (job.state == job_state::done) {
-        s_->jobs.note(row.id, run_note::done, job.at, job.claim, {});
-    } else if (job.state == job_state::cancelled) {
+    // The run that was the end of a dead or quarantined job has a note already.
+    switch (job.state) {
+    case job_state::done: s_->jobs.note(row.id, run_note::done, job.at, job.claim, {}); break;
+    case job_state::cancelled:
         s_->jobs.note(row.id, run_note::cancelled, job.at, job.claim, {});
+        break;
+    case job_state::dead: s_->jobs.note(row.id, run_note::dead, job.at, {}, {}); break;
+    case job_state::quarantined:
+        s_->jobs.note(row.id, run_note::quarantined, job.at, {}, {});
+        break;
+    case job_state::ready:
+    case job_state::claimed: break;
     }
     s_->jobs.note(row.id, run_note::retried, time, {}, {});
     s_->jobs.make_ready(row);
