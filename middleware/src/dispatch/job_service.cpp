@@ -233,10 +233,10 @@ void job_service::end(const job_ptr& j, job_count how) noexcept {
 }
 
 put job_service::make_put(job& j, bool claimed) const {
+    // The text moves on: who needs it again makes it anew.
+    auto text = std::exchange(j.record.arguments, {});
     put p{j.record, j.delay, claimed};
-    if (p.job.arguments.empty()) {
-        p.job.arguments = j.arguments->text();
-    }
+    p.job.arguments = text.empty() ? j.arguments->text() : std::move(text);
     return p;
 }
 

@@ -5,6 +5,8 @@
 
 #include <boost/system/system_error.hpp>
 
+#include <sys/prctl.h>
+
 #include <algorithm>
 #include <iterator>
 #include <utility>
@@ -20,7 +22,12 @@ namespace {
 /// make run twice.
 constexpr std::chrono::milliseconds ending_wait{5};
 constexpr std::size_t endings_at_once = 256;
-constexpr std::size_t puts_at_once = 1024;
+/// Of requests. While so many are written, those that were answered before come with their next.
+constexpr std::size_t puts_at_once = 256;
+/// A batch smaller than this gains nothing by waiting for others.
+constexpr std::size_t worth_gathering = 8;
+constexpr std::chrono::microseconds gathering_step{30};
+constexpr std::chrono::microseconds longest_gathering{400};
 
 /// Moves at most n elements from the front.
 template <class T>
@@ -159,6 +166,25 @@ void job_writer::wait(std::unique_lock<std::mutex>& lock) {
     }
 }
 
+void job_writer::gather(std::unique_lock<std::mutex>& lock) {
+    // Whoever was just answered is likely to come again at once, and shares this sync then instead
+    // of waiting for the whole of it.
+    const auto expected = std::min(std::exchange(answered_, 0), puts_at_once);
+    if (expected < worth_gathering || stopping_) {
+        return;
+    }
+    const auto until = clock::now() + std::min<clock::duration>(longest_gathering, took_ / 2);
+    auto before = waiting_.requests.size();
+    while (waiting_.requests.size() < expected && clock::now() < until) {
+        lock.unlock();
+        std::this_thread::sleep_for(gathering_step);
+        lock.lock();
+        if (std::exchange(before, waiting_.requests.size()) == before) {
+            return;  // nobody comes
+        }
+    }
+}
+
 void job_writer::take() {
     auto& from = waiting_.requests;
     for (std::size_t n = 0; !from.empty() && n < puts_at_once;) {
@@ -174,9 +200,11 @@ void job_writer::take() {
 }
 
 void job_writer::run() {
+    ::prctl(PR_SET_TIMERSLACK, 1'000, 0, 0, 0);  // or `gather` sleeps for 50 us longer
     std::unique_lock lock(mutex_);
     for (;;) {
         wait(lock);
+        gather(lock);
         take();
         if (writing_.empty()) {
             if (stopping_) {
@@ -185,7 +213,9 @@ void job_writer::run() {
             continue;
         }
         lock.unlock();
+        const auto begin = clock::now();
         write();
+        took_ = clock::now() - begin;
         lock.lock();
         if (abandoned_) {
             return;
@@ -267,6 +297,7 @@ void job_writer::answer(const commit_result& result) {
                                      all ? error_code() : errc::store_unavailable);
             }
         }
+        answered_ = writing_.requests.size() + waiting_.requests.size();
         writing_.requests.clear();
         waiting_.withdrawn.insert(waiting_.withdrawn.end(), withdrawn.begin(), withdrawn.end());
     }

@@ -75,6 +75,7 @@ private:
     void run();
     bool ready(clock::time_point now) const;
     void wait(std::unique_lock<std::mutex>& lock);
+    void gather(std::unique_lock<std::mutex>& lock);
     /// To `writing_`, the requests; the rest is returned.
     void take();
     void write();
@@ -92,6 +93,8 @@ private:
         writing_;  ///< `requests` under the mutex, since they may expire; the rest the thread's own
     clock::time_point oldest_ending_;
     clock::time_point not_before_{};  ///< the next try of what is owed, after a failure
+    std::size_t answered_ = 0;  ///< requests of the last batch, and those that waited by its end
+    clock::duration took_{};    ///< the last batch
     bool sleeping_ = false;
     bool stopping_ = false;
     bool abandoned_ = false;  ///< nobody waits for the thread any more
