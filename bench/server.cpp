@@ -4,11 +4,11 @@
 // the memory of an idle connection.
 //
 // Requests: the server's process (one thread that serves, and the pool) is on one core, a process
-// that makes the load on another. 32 connections, one request in flight on each. Where the load is
-// the slower of the two, the server's core is not busy all the time and requests a second flatter
-// it; the processor time that the server's process took for a request tells then. Completed tasks
-// stand beside the requests: starving the work would be fast, too. Run as root it takes priority
-// over others.
+// that makes the load on another. 32 connections, one request in flight on each. The load never
+// sleeps and reads all that has come before it sends (support/load.hpp says why), so that the
+// server is what limits both variants: "busy", the share of its core that the server's process
+// took, is the same for both then. Completed tasks stand beside the requests: starving the work
+// would be fast, too. Run as root it takes priority over others.
 //
 // Memory: 10,000 connections from another process, all idle; what the server's private memory grew
 // by. What the kernel keeps for a socket is not in it. Each measurement is a process of its own, so
@@ -47,6 +47,7 @@ struct settings {
     int rounds = 9;
     std::size_t connections = 32;
     std::size_t idle = 10'000;
+    std::string only{};
 };
 
 /// The server on a thread of its own, until the destructor.
@@ -164,6 +165,16 @@ void print_ratio(const char* name, const std::vector<double>& a, const std::vect
 void compare_requests(const settings& s) {
     const auto response = response_of_server();
     figures raw, no_task, task;
+    if (!s.only.empty()) {
+        const auto what = s.only == "raw"    ? variant::raw
+                          : s.only == "task" ? variant::task
+                                             : variant::no_task;
+        for (int i = 0; i != s.rounds; ++i) {
+            measure(what, response, s, raw);
+        }
+        print(s.only.c_str(), raw);
+        return;
+    }
     for (int i = 0; i != s.rounds; ++i) {
         measure(variant::raw, response, s, raw);
         measure(variant::task, response, s, task);
@@ -261,17 +272,23 @@ int main(int argc, char** argv) {
             s = {.seconds = 0.1, .rounds = 1, .idle = 200};
         } else if (is("--seconds")) {
             s.seconds = std::atof(argv[++i]);
+        } else if (is("--only")) {
+            s.only = argv[++i];
         } else if (is("--rounds")) {
             s.rounds = std::max(1, std::atoi(argv[++i]));
         } else if (is("--idle")) {
             s.idle = std::max(std::size_t{1}, static_cast<std::size_t>(std::atol(argv[++i])));
         } else {
-            std::puts("bench_server [--smoke] [--seconds N] [--rounds N] [--idle connections]");
+            std::puts(
+                "bench_server [--smoke] [--seconds N] [--rounds N] [--idle connections]\n"
+                "             [--only raw|task|none, for a profiler]");
             return 2;
         }
     }
     spdlog::set_level(spdlog::level::warn);
     setpriority(PRIO_PROCESS, 0, -19);
     compare_requests(s);
-    measure_memory(s);
+    if (s.only.empty()) {
+        measure_memory(s);
+    }
 }

@@ -68,25 +68,29 @@ public:
     }
 
     /// Returns how many requests were answered.
+    ///
+    /// It has to be faster than what it measures. So it reads all responses that have come before
+    /// it sends the next requests: a server that has nothing to do and sleeps is woken for all of
+    /// them at once. And it never sleeps itself: else the slower a server is, the more of its
+    /// responses would find the load asleep, and to wake it takes a processor that writes to a
+    /// sleeping one 3 µs and more, half of what a request takes.
     std::size_t run_for(double seconds) {
         const auto end = bench_clock::now() + std::chrono::duration<double>(seconds);
         std::size_t answered = 0;
-        std::array<char, 65536> in;
         std::array<epoll_event, 64> events;
         while (bench_clock::now() < end) {
-            const int n = epoll_wait(epoll_, events.data(), static_cast<int>(events.size()), 1'000);
+            const int n = epoll_wait(epoll_, events.data(), static_cast<int>(events.size()), 0);
+            std::size_t whole = 0;
             for (int e = 0; e < n; ++e) {
                 const auto i = events[static_cast<std::size_t>(e)].data.u64;
-                const auto got = ::recv(sockets_[i].native_handle(), in.data(), in.size(), 0);
-                if (got <= 0 || static_cast<std::size_t>(got) > left_[i]) {
-                    fail("a response has not the size of the first");
-                }
-                left_[i] -= static_cast<std::size_t>(got);
-                if (left_[i] == 0) {
-                    ++answered;
-                    ask(i);
+                if (read(i)) {
+                    events[whole++].data.u64 = i;
                 }
             }
+            for (std::size_t e = 0; e != whole; ++e) {
+                ask(events[e].data.u64);
+            }
+            answered += whole;
         }
         return answered;
     }
@@ -101,6 +105,20 @@ private:
             static_cast<ssize_t>(request.size())) {
             fail("send");
         }
+    }
+
+    /// True when the response is whole. The bytes are dropped without being copied.
+    bool read(std::size_t i) {
+        const auto n =
+            ::recv(sockets_[i].native_handle(), nullptr, response_size_, MSG_TRUNC | MSG_DONTWAIT);
+        if (n < 0 && errno == EAGAIN) {
+            return false;
+        }
+        if (n <= 0 || static_cast<std::size_t>(n) > left_[i]) {
+            fail("a response has not the size of the first");
+        }
+        left_[i] -= static_cast<std::size_t>(n);
+        return left_[i] == 0;
     }
 
     void find_response_size() {
