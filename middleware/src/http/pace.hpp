@@ -41,6 +41,11 @@ public:
     }
 
     void enter(phase next) noexcept { resume(next, {}); }
+    void enter(phase next, session_clock::time_point now) noexcept {
+        since_.store(now, std::memory_order_relaxed);
+        pass(next);
+        progress_ = 0;
+    }
     /// The same without a look at the clock, for what follows at once.
     void pass(phase next) noexcept { phase_.store(next, std::memory_order_relaxed); }
     /// Enters a phase that had been left, with what it had used of its time by then.

@@ -4,6 +4,8 @@
 #include <boost/asio/bind_executor.hpp>
 #include <boost/asio/error.hpp>
 
+#include <utility>
+
 namespace postlude::http::detail {
 
 using boost::asio::awaitable;
@@ -29,8 +31,9 @@ public:
 
     void read_later(boost::asio::mutable_buffer into,
                     std::shared_ptr<read_client> client) override {
-        auto tell = [client = std::move(client)](error_code ec, std::size_t n) {
-            client->on_read(ec, n);
+        auto tell = [client = std::move(client)](error_code ec, std::size_t n) mutable {
+            auto& told = *client;
+            told.on_read(std::move(client), ec, n);
         };
         if (one_thread_) {
             // Nobody else could run meanwhile: a strand would only take time.

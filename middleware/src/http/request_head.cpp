@@ -22,7 +22,7 @@ constexpr bool is_control(char c) noexcept {
 
 /// tchar of RFC 9110, section 5.6.2.
 constexpr bool is_tchar(char c) noexcept {
-    return is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || is_digit(c) ||
            std::string_view("!#$%&'*+-.^_`|~").find(c) != std::string_view::npos;
 }
 
@@ -69,11 +69,15 @@ bool head_scanner::good_end(std::string_view bytes, std::size_t lf) noexcept {
 std::size_t head_scanner::scan(std::string_view bytes) noexcept {
     for (; seen_ != bytes.size(); ++seen_) {
         const char c = bytes[seen_];
-        if (!is_control(c)) {
+        if (!is_control(c)) [[likely]] {
             const bool folded = seen_ == line_ && (c == ' ' || c == '\t');
             // What cannot begin a request is not waited for to end.
             bad_ =
                 folded || (seen_ == 0 && !is_tchar(c)) || (seen_ != 0 && bytes[seen_ - 1] == '\r');
+            // Those that follow are within the line, so nothing else can be wrong with them.
+            while (seen_ + 1 != bytes.size() && !is_control(bytes[seen_ + 1])) {
+                ++seen_;
+            }
         } else if (c == '\n') {
             bad_ = !good_end(bytes, seen_);
             if (!bad_ && seen_ == line_ + 1) {

@@ -5,6 +5,7 @@
 #include "http/pace.hpp"
 #include "http/route_table.hpp"
 #include "http/transports.hpp"
+#include "http/turn.hpp"
 #include "postlude/http/router.hpp"
 #include "postlude/http/server.hpp"
 
@@ -53,6 +54,8 @@ struct service {
         : options(std::move(o)), work(std::move(options.dispatcher)) {
         if (options.tls) {
             identity.emplace(*options.tls);
+        } else if (options.threads == 1) {
+            together.emplace();
         }
     }
     void stream(verb method, std::string_view pattern, exchange_handler h) {
@@ -65,6 +68,8 @@ struct service {
     router routes;
     std::optional<tls_identity> identity;
     session_registry sessions;
+    /// None where several threads serve, and for TLS, whose writes cannot be done at once.
+    std::optional<turn> together;
     std::atomic<bool> stopping{false};
 
     struct {

@@ -14,6 +14,7 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstring>
 #include <exception>
 
@@ -72,7 +73,8 @@ void session::start() {
     if (service_.identity) {
         spawn([this] { return handshake(); });
     } else {
-        asio::post(transport_->get_executor(), [self = shared_from_this()] { self->wait(); });
+        asio::post(transport_->get_executor(),
+                   [self = shared_from_this()] { self->wait(clock::now()); });
     }
 }
 
@@ -160,39 +162,91 @@ bool session::more_has_arrived() const noexcept {
     return in_.size() != 0 || transport_->has_unread();
 }
 
-void session::wait() {
+void session::wait(clock::time_point now) {
     if (in_.capacity() > idle_buffer) {
         in_ = {};
     }
-    pace_.enter(phase::idle);
+    pace_.enter(phase::idle, now);
     transport_->read_later(in_.prepare(idle_buffer), shared_from_this());
 }
 
-void session::on_read(error_code ec, std::size_t n) {
+void session::on_read(std::shared_ptr<read_client> self, error_code ec, std::size_t n) {
     if (ec) {
         leave();
+        return;
+    }
+    in_.commit(n);
+    if (service_.together) {
+        service_.together->add(std::static_pointer_cast<session>(std::move(self)),
+                               transport_->get_executor().get_inner_executor());
     } else {
-        in_.commit(n);
         go_on();
     }
 }
 
-void session::go_on() {
-    auto now = outcome::stays;
-    while (now == outcome::stays) {
-        if (!skip_empty_lines()) {
-            spawn([this] { return refuse(status::bad_request); });
+void session::go_on(clock::time_point now) {
+    while (in_.size() != 0) {
+        std::optional<answer> a;
+        error_code ec;
+        if (!handle_arrived(a) || !write_or_go_on(*a, ec)) {
             return;
         }
-        if (in_.size() == 0) {
-            break;
+        if (!end(*a, ec)) {
+            leave();
+            return;
         }
-        skipped_ = 0;
-        now = serve_now();
+        now = clock::now();
     }
-    if (now == outcome::stays) {
-        wait();
-    } else if (now == outcome::ends) {
+    wait(now);
+}
+
+bool session::handle_arrived(std::optional<answer>& made) {
+    if (abandoned_) {
+        return false;
+    }
+    if (!skip_empty_lines()) {
+        spawn([this] { return refuse(status::bad_request); });
+        return false;
+    }
+    if (in_.size() == 0) {
+        wait(clock::now());
+        return false;
+    }
+    skipped_ = 0;
+    return handle_now(made);
+}
+
+send_ring::item session::first_send(answer& a) {
+    send_ring::item what;
+    if (!a.out.error && !a.out.rest && a.out.flat.size() != 0) {
+        what.socket = transport_->socket().native_handle();
+        what.bytes = {a.out.flat.data(), a.out.flat.size()};
+    }
+    return what;
+}
+
+void session::was_sent(answer& a, const send_ring::item& what) {
+    if (what.result >= 0) {
+        const auto n = static_cast<std::size_t>(what.result);
+        pace_.progress(n);
+        a.out.wrote(n);
+    } else if (what.socket >= 0 && what.result != -EAGAIN) {
+        a.out.error = error_code(static_cast<int>(-what.result), boost::system::system_category());
+    }
+}
+
+bool session::write_or_go_on(answer& a, error_code& ec) {
+    if (write_now(a, ec)) {
+        return true;
+    }
+    spawn([this, a = std::make_unique<answer>(std::move(a))] { return write(*a); });
+    return false;
+}
+
+void session::conclude(answer& a, error_code ec, clock::time_point now) {
+    if (end(a, ec)) {
+        go_on(now);
+    } else {
         leave();
     }
 }
@@ -208,7 +262,7 @@ bool session::skip_empty_lines() {
     return skipped_ <= service_.options.header_limit;
 }
 
-session::outcome session::serve_now() {
+bool session::handle_now(std::optional<answer>& made) {
     pace_.pass(phase::reading_head);
     begun_ = service_.options.access_log ? clock::now() : clock::time_point{};
     request_reader reader(service_.options.header_limit, service_.options.body_limit);
@@ -216,12 +270,12 @@ session::outcome session::serve_now() {
     if (!reader.head_done() || reader.has_body()) {
         spawn(
             [this, r = std::make_unique<request_reader>(std::move(reader))] { return serve(*r); });
-        return outcome::later;
+        return false;
     }
     auto parts = begin(std::move(reader));
     if (!service_.routes.immediate(parts.match)) {
         spawn([this, p = std::make_unique<exchange_parts>(std::move(parts))] { return serve(*p); });
-        return outcome::later;
+        return false;
     }
     handled_ = &parts.req;
     list_ = &parts.after;
@@ -238,15 +292,10 @@ session::outcome session::serve_now() {
             return answer_when_stored(r->res, r->parts.req, r->parts.after,
                                       r->parts.reader.keep_alive());
         });
-        return outcome::later;
+        return false;
     }
-    auto a = compose(std::move(res), &parts.req, parts.after, parts.reader.keep_alive());
-    error_code ec;
-    if (!write_now(a, ec)) {
-        spawn([this, a = std::make_unique<answer>(std::move(a))] { return write(*a); });
-        return outcome::later;
-    }
-    return end(a, ec) ? outcome::stays : outcome::ends;
+    made.emplace(compose(std::move(res), &parts.req, parts.after, parts.reader.keep_alive()));
+    return true;
 }
 
 session::exchange_parts session::begin(request_reader&& reader) {
@@ -312,6 +361,7 @@ awaitable<bool> session::answer_when_stored(response& res, const request& req, d
 
 awaitable<void> session::commit(unsigned status, deferred& after) {
     if (after.must_commit(status)) {
+        pace_.enter(phase::handling);
         co_await async_commit(after, status, transport_->get_executor(), as_result);
     }
 }

@@ -6,6 +6,7 @@
 #include "http/pace.hpp"
 #include "http/request_reader.hpp"
 #include "http/route_table.hpp"
+#include "http/send_ring.hpp"
 #include "http/service.hpp"
 #include "http/transports.hpp"
 
@@ -19,6 +20,7 @@
 #include <exception>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 
@@ -62,6 +64,7 @@ public:
 
 private:
     friend class exchange_state;
+    friend class turn;
 
     using clock = session_clock;
 
@@ -83,16 +86,26 @@ private:
         deferred after;
         route_match match;
     };
-    enum class outcome : std::uint8_t { stays, ends, later };
 
-    void wait();
-    void on_read(boost::system::error_code ec, std::size_t n) override;
+    void wait(clock::time_point now);
+    void on_read(std::shared_ptr<read_client> self, boost::system::error_code ec,
+                 std::size_t n) override;
     /// Serves what has arrived, until a coroutine has to go on.
-    void go_on();
+    void go_on(clock::time_point now = clock::now());
     /// RFC 9112, section 2.2: some clients end a body with an empty line. False when there are too
     /// many.
     bool skip_empty_lines();
-    outcome serve_now();
+    /// Something has arrived: makes the answer to a request. False if there is none, and somebody
+    /// else goes on.
+    bool handle_arrived(std::optional<answer>& made);
+    bool handle_now(std::optional<answer>& made);
+    /// What an answer begins with, to be sent by a ring. No socket where it is not to be sent so.
+    send_ring::item first_send(answer& a);
+    void was_sent(answer& a, const send_ring::item& what);
+    /// Writes an answer, or the rest of it; false if a coroutine goes on with it.
+    bool write_or_go_on(answer& a, boost::system::error_code& ec);
+    /// An answer was written.
+    void conclude(answer& a, boost::system::error_code ec, clock::time_point now);
     exchange_parts begin(request_reader&& reader);
     /// Runs the coroutine that `work` makes, which says whether the connection stays; then goes on.
     template <class Work>

@@ -87,9 +87,11 @@ public:
     }
 
     void read_later(asio::mutable_buffer into, std::shared_ptr<read_client> client) override {
-        stream_.async_read_some(into, [client = std::move(client)](error_code ec, std::size_t n) {
-            client->on_read(ec, n);
-        });
+        stream_.async_read_some(into,
+                                [client = std::move(client)](error_code ec, std::size_t n) mutable {
+                                    auto& told = *client;
+                                    told.on_read(std::move(client), ec, n);
+                                });
     }
 
     std::size_t write_now(const_buffers, error_code&) override { return 0; }

@@ -29,7 +29,9 @@ struct io_result {
 /// Who is told that bytes have been read, without a coroutine that waits for it.
 class read_client {
 public:
-    virtual void on_read(boost::system::error_code ec, std::size_t n) = 0;
+    /// @param self what was given to `read_later`.
+    virtual void on_read(std::shared_ptr<read_client> self, boost::system::error_code ec,
+                         std::size_t n) = 0;
 
 protected:
     ~read_client() = default;
