@@ -4,7 +4,9 @@
 #include <boost/beast/core/string.hpp>
 
 #include <algorithm>
+#include <array>
 #include <charconv>
+#include <utility>
 
 namespace postlude::http::detail {
 
@@ -21,9 +23,27 @@ constexpr bool is_control(char c) noexcept {
 }
 
 /// tchar of RFC 9110, section 5.6.2.
-constexpr bool is_tchar(char c) noexcept {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || is_digit(c) ||
-           std::string_view("!#$%&'*+-.^_`|~").find(c) != std::string_view::npos;
+constexpr auto tchars = [] {
+    std::array<bool, 256> is{};
+    for (const char c : std::string_view("!#$%&'*+-.^_`|~0123456789"
+                                         "abcdefghijklmnopqrstuvwxyz"
+                                         "ABCDEFGHIJKLMNOPQRSTUVWXYZ")) {
+        is[static_cast<unsigned char>(c)] = true;
+    }
+    return is;
+}();
+
+constexpr bool is_tchar(char c) noexcept { return tchars[static_cast<unsigned char>(c)]; }
+
+std::string_view trimmed(std::string_view value) noexcept {
+    const auto is_space = [](char c) { return c == ' ' || c == '\t'; };
+    while (!value.empty() && is_space(value.front())) {
+        value.remove_prefix(1);
+    }
+    while (!value.empty() && is_space(value.back())) {
+        value.remove_suffix(1);
+    }
+    return value;
 }
 
 /// What can stand in a target; the few that RFC 3986 forbids but browsers send are let through.
@@ -111,6 +131,52 @@ std::optional<status> check_request_line(std::string_view line) noexcept {
         return status::http_version_not_supported;
     }
     return std::nullopt;
+}
+
+bool read_plain_head(std::string_view head, request::message& into) {
+    const auto line = head.substr(0, head.find('\r'));
+    const auto first = line.find(' ');
+    const auto second = line.find(' ', first + 1);
+    const auto target = line.substr(first + 1, second - first - 1);
+    const auto method = boost::beast::http::string_to_verb(line.substr(0, first));
+    if (method == verb::unknown || method == verb::connect || !line.ends_with(" HTTP/1.1") ||
+        !target.starts_with('/') || !is_target_form(method, target)) {
+        return false;
+    }
+    bool host = false;
+    for (auto rest = head.substr(line.size() + 2); rest.front() != '\r';) {
+        const auto end = rest.find('\r');
+        const auto colon = rest.find(':');
+        if (colon >= end) {
+            return false;
+        }
+        const auto name = rest.substr(0, colon);
+        const auto value = trimmed(rest.substr(colon + 1, end - colon - 1));
+        rest.remove_prefix(end + 2);
+        if (name.empty() || !std::ranges::all_of(name, is_tchar)) {
+            return false;
+        }
+        const auto known = boost::beast::http::string_to_field(name);
+        switch (known) {
+        case field::host:
+            if (std::exchange(host, true) || !is_host(value)) {
+                return false;
+            }
+            break;
+        case field::connection:
+        case field::content_length:
+        case field::expect:
+        case field::proxy_connection:
+        case field::transfer_encoding:
+        case field::upgrade: return false;
+        default: break;
+        }
+        into.insert(known, name, value);
+    }
+    into.method(method);
+    into.target(target);
+    into.version(11);
+    return host;
 }
 
 head_facts check_head(const boost::beast::http::request_header<>& head) noexcept {

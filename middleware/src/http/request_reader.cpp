@@ -52,6 +52,12 @@ void request_reader::parse(std::string_view head) {
     if (refusal_) {
         return;
     }
+    request::message plain;
+    if (read_plain_head(head, plain)) {
+        keep_alive_ = true;
+        head_ = request(std::move(plain));
+        return;
+    }
     beast_http::request_parser<beast_http::string_body> parser;
     parser.header_limit(std::numeric_limits<std::uint32_t>::max());
     parser.body_limit(boost::none);

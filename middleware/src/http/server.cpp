@@ -87,6 +87,11 @@ struct server::state : std::enable_shared_from_this<state> {
           listener(io, service) {
         raise_descriptor_limit(service.options, service.log());
     }
+    ~state() {
+        if (service.together) {
+            service.together->clear();
+        }
+    }
 
     void start_threads();
     void wait_for_stop();

@@ -49,7 +49,10 @@ struct turn::entry {
     }
 };
 
-turn::turn() : ring_(most_together) { entries_.reserve(most_together); }
+turn::turn() : ring_(most_together) {
+    entries_.reserve(most_together);
+    items_.reserve(most_together);
+}
 turn::~turn() = default;
 
 void turn::add(std::shared_ptr<session> ready, const boost::asio::io_context::executor_type& loop) {
@@ -59,13 +62,20 @@ void turn::add(std::shared_ptr<session> ready, const boost::asio::io_context::ex
     }
 }
 
+void turn::clear() noexcept {
+    ready_.clear();
+    taken_.clear();
+    entries_.clear();
+}
+
 void turn::run() {
-    auto ready = std::exchange(ready_, {});
+    std::swap(ready_, taken_);
+    ready_.reserve(taken_.size());
     auto begin = session_clock::now();
-    for (std::size_t i = 0; i != ready.size();) {
-        const auto n = std::min(most_together, ready.size() - i);
+    for (std::size_t i = 0; i != taken_.size();) {
+        const auto n = std::min(most_together, taken_.size() - i);
         for (std::size_t j = 0; j != n; ++j) {
-            entries_.push_back({std::move(ready[i++])});
+            entries_.push_back({std::move(taken_[i++])});
         }
         const auto end = slowness_ >= enough ? serve_one_by_one() : serve_together();
         if (end - begin > n * quick) {
@@ -75,10 +85,7 @@ void turn::run() {
         }
         begin = end;
     }
-    if (ready_.empty()) {
-        ready.clear();
-        ready_ = std::move(ready);  // for its memory
-    }
+    taken_.clear();
 }
 
 session_clock::time_point turn::serve_together() {

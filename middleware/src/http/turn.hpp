@@ -20,7 +20,7 @@ class session;
 /// kernel's. And a peer on the same machine is woken once for several responses.
 ///
 /// A response waits for the handlers of the others then, so this is for handlers that take no time:
-/// when they did, each response is written at once for a while.
+/// when they did, each response is written at once for a while. Used by the loop's thread.
 class turn {
 public:
     turn();
@@ -29,20 +29,23 @@ public:
     /// Has `ready`, which has read bytes, served behind what `loop` has to do already.
     void add(std::shared_ptr<session> ready, const boost::asio::io_context::executor_type& loop);
 
+    /// Before the loop is destroyed: lets go of those that it has not served.
+    void clear() noexcept;
+
 private:
     struct entry;
 
     void run();
     session_clock::time_point serve_together();
     session_clock::time_point serve_one_by_one();
-
-    std::vector<std::shared_ptr<session>> ready_;
     /// Sends what the system takes at once, of all answers.
     void send_together();
 
-    std::vector<entry> entries_;
-    send_ring ring_;
+    std::vector<std::shared_ptr<session>> ready_;
+    std::vector<std::shared_ptr<session>> taken_;  ///< of those, while they are served
+    std::vector<entry> entries_;                   ///< of those, as many as are served together
     std::vector<send_ring::item> items_;
+    send_ring ring_;
     unsigned slowness_ = 0;  ///< of the last turns
 };
 
