@@ -277,7 +277,8 @@ bool deferred::must_commit(unsigned status) const noexcept {
 detail::job_list deferred::jobs_to_commit(unsigned status) const {
     detail::job_list found;
     auto& list = record_->list;
-    if (!list.jobs || (list.now != phase::open && list.now != phase::storing)) {
+    const bool interim = status < 200 && status != 101;  // the one that counts follows it
+    if (!list.jobs || interim || (list.now != phase::open && list.now != phase::storing)) {
         return found;
     }
     auto outcome = list;

@@ -32,9 +32,9 @@ job_counters dispatcher::job_counters(queue_id queue) const noexcept {
 }
 
 std::vector<job_view> dispatcher::find(const job_query& query) {
-    return jobs_->store().find(query);
+    return jobs_->store()->find(query);
 }
-std::vector<job_event> dispatcher::history(job_id id) { return jobs_->store().history(id); }
+std::vector<job_event> dispatcher::history(job_id id) { return jobs_->store()->history(id); }
 std::vector<amended> dispatcher::retry(std::span<const job_id> ids) {
     return jobs_->amend(ids, amendment::retry);
 }
@@ -44,7 +44,7 @@ std::vector<amended> dispatcher::cancel(std::span<const job_id> ids) {
 std::vector<amended> dispatcher::erase(std::span<const job_id> ids) {
     return jobs_->amend(ids, amendment::erase);
 }
-std::vector<queue_stats> dispatcher::stats() { return jobs_->store().stats(); }
+std::vector<queue_stats> dispatcher::stats() { return jobs_->store()->stats(); }
 
 std::size_t dispatcher::run_ready() { return jobs_->run_ready(); }
 

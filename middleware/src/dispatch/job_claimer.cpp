@@ -15,6 +15,8 @@ namespace {
 /// At most so many jobs of a queue are claimed and wait here: what others could run meanwhile.
 constexpr std::uint32_t most_prefetched = 512;
 constexpr milliseconds longest_wait{1'000};
+/// While some queue has no use for more: it may have soon.
+constexpr milliseconds short_wait{20};
 /// What is claimed should last for about so long.
 constexpr milliseconds ahead{10};
 
@@ -31,9 +33,17 @@ void job_claimer::start() {
 }
 
 void job_claimer::wake() noexcept {
-    const std::lock_guard lock(mutex_);
-    woken_ = true;
-    changed_.notify_one();
+    {
+        const std::lock_guard lock(mutex_);
+        woken_ = true;
+        changed_.notify_one();
+        if (!claims_for_some_) {
+            return;
+        }
+        claims_for_some_ = false;
+    }
+    // It waits in the store for jobs of the other queues.
+    service_.raw_store().interrupt();
 }
 
 void job_claimer::adapt(std::size_t i, clock::duration passed) {
@@ -58,6 +68,7 @@ bool job_claimer::count_credits() {
         looked_ = now;
     }
     bool any = false;
+    short_of_ = false;
     for (std::size_t i = 0; i != credits_.size(); ++i) {
         auto& queue = service_.queues()[i];
         const auto in_hand = queue.in_hand.load(std::memory_order_relaxed);
@@ -67,6 +78,7 @@ bool job_claimer::count_credits() {
         const auto room = queue.capacity > left ? queue.capacity - left : 0;
         credits_[i] = std::min<std::size_t>(credits_[i], room);
         any = any || credits_[i] != 0;
+        short_of_ = short_of_ || credits_[i] == 0;
     }
     return any;
 }
@@ -81,11 +93,13 @@ void job_claimer::run() {
             claim();
         }
         lock.lock();
+        claims_for_some_ = false;
         if (!room && !stopping_) {
             // Whoever ends a run wakes this; the time is for queues that are full of other work.
             changed_.wait_for(lock, milliseconds(20), [this] { return woken_ || stopping_; });
-        } else if (service_.health().down() && !stopping_) {
-            changed_.wait_for(lock, service_.health().pause(), [this] { return stopping_; });
+        } else if (service_.health().failing(store_call::claim) && !stopping_) {
+            changed_.wait_for(lock, service_.health().pause(store_call::claim),
+                              [this] { return stopping_; });
         }
     }
     ended_ = true;
@@ -94,11 +108,18 @@ void job_claimer::run() {
 
 void job_claimer::claim() {
     std::vector<claimed_job> claimed;
+    {
+        const std::lock_guard lock(mutex_);
+        if (stopping_ || (short_of_ && woken_)) {
+            return;  // there may be room by now
+        }
+        claims_for_some_ = short_of_;
+    }
     try {
-        claimed = service_.raw_store().claim(credits_, longest_wait);
-        service_.health().worked();
+        claimed = service_.raw_store().claim(credits_, short_of_ ? short_wait : longest_wait);
+        service_.health().worked(store_call::claim);
     } catch (const std::exception& e) {
-        service_.health().failed(e.what());
+        service_.health().failed(store_call::claim, e.what());
         return;
     }
     {
@@ -132,9 +153,9 @@ void job_claimer::look_at_backlog(const std::vector<std::size_t>& got) {
     }
 }
 
-bool job_claimer::stop(clock::time_point until) {
+void job_claimer::stop_claiming() {
     if (!thread_.joinable()) {
-        return true;
+        return;
     }
     {
         const std::lock_guard lock(mutex_);
@@ -142,6 +163,13 @@ bool job_claimer::stop(clock::time_point until) {
         changed_.notify_all();
     }
     service_.raw_store().interrupt();
+}
+
+bool job_claimer::stop(clock::time_point until) {
+    if (!thread_.joinable()) {
+        return true;
+    }
+    stop_claiming();
     std::unique_lock lock(mutex_);
     const bool ended = changed_.wait_until(lock, until, [this] { return ended_; });
     lock.unlock();

@@ -18,7 +18,9 @@ class job_claimer {
 public:
     explicit job_claimer(job_service& service) noexcept : service_(service) {}
     void start();
-    /// Claims nothing more. Waits for the thread until then; false when it hangs in the store.
+    /// Claims nothing more from now on. Does not wait.
+    void stop_claiming();
+    /// Waits for the thread until then; false when it hangs in the store.
     bool stop(std::chrono::steady_clock::time_point until);
     /// There is room for more.
     void wake() noexcept;
@@ -37,6 +39,8 @@ private:
     std::mutex mutex_;
     std::condition_variable changed_;
     bool woken_ = false;
+    bool claims_for_some_ = false;  ///< it waits in the store, and not for all queues
+    bool short_of_ = false;         ///< the thread's own: some queue has no credit
     bool stopping_ = false;
     bool ended_ = false;
     std::vector<std::size_t> credits_;

@@ -37,8 +37,13 @@ void job_context::checkpoint() const {
 void job_context::add(std::string_view kind, std::unique_ptr<job_arguments> args,
                       job_options&& options) {
     options.when = when::handled;
-    follow_ups_.push_back(
-        job_->service->make(kind, std::move(args), std::move(options), request_id()));
+    auto next = job_->service->make(kind, std::move(args), std::move(options), request_id());
+    if (job_->held) {
+        next->put_into_words();  // what can't be stored is refused here
+    } else {
+        job_->service->check_runs_here(*next);
+    }
+    follow_ups_.push_back(std::move(next));
 }
 
 boost::asio::awaitable<void> job_next::operator()() const {

@@ -21,6 +21,7 @@ constexpr std::chrono::seconds between_prunings{30};
 struct chore {
     milliseconds every;
     void (job_keeper::*what)();
+    store_call call;
     job_keeper::clock::time_point next;
 };
 
@@ -49,36 +50,42 @@ void job_keeper::run() {
                                      ? std::min(between_looks_at_the_dead, settings.rescue_interval)
                                      : settings.rescue_interval;
     chore chores[] = {
-        {settings.lease / 6, &job_keeper::renew, now + settings.lease / 6},
-        {rescues, &job_keeper::rescue, now},
-        {between_prunings, &job_keeper::prune, now + between_prunings},
+        {settings.lease / 6, &job_keeper::renew, store_call::renew, now + settings.lease / 6},
+        {rescues, &job_keeper::rescue, store_call::rescue, now},
+        {between_prunings, &job_keeper::prune, store_call::prune, now + between_prunings},
     };
     std::unique_lock lock(mutex_);
     while (!stopping_) {
         const auto next = std::ranges::min_element(chores, {}, &chore::next)->next;
         changed_.wait_until(lock, next, [this] { return stopping_ || !asked_.empty(); });
-        while (!asked_.empty()) {
-            const auto work = std::move(asked_.front());
-            asked_.pop_front();
-            lock.unlock();
-            work();
-            lock.lock();
-        }
+        do_asked(lock);
         lock.unlock();
         for (auto& c : chores) {
             if (!stopping_ && clock::now() >= c.next) {
                 try {
                     (this->*c.what)();
+                    service_.health().worked(c.call);
                 } catch (const std::exception& e) {
-                    service_.health().failed(e.what());
+                    service_.health().failed(c.call, e.what());
                 }
                 c.next = clock::now() + c.every;
             }
         }
         lock.lock();
     }
+    do_asked(lock);  // somebody waits for each
     ended_ = true;
     changed_.notify_all();
+}
+
+void job_keeper::do_asked(std::unique_lock<std::mutex>& lock) {
+    while (!asked_.empty()) {
+        const auto work = std::move(asked_.front());
+        asked_.pop_front();
+        lock.unlock();
+        work();
+        lock.lock();
+    }
 }
 
 void job_keeper::renew() {

@@ -28,6 +28,7 @@ public:
 
 private:
     void run();
+    void do_asked(std::unique_lock<std::mutex>& lock);
     void renew();
     void rescue();
     void prune();

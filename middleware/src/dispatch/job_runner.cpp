@@ -23,7 +23,8 @@ std::string sentence_of(const std::exception_ptr& error) {
     try {
         std::rethrow_exception(error);
     } catch (const std::exception& e) {
-        return e.what();
+        const std::string_view what = e.what();
+        return std::string(what.empty() ? "an exception that says nothing" : what);
     } catch (...) {
         return "something that is no std::exception";
     }
@@ -72,6 +73,12 @@ bool job_service::hand_back_now() const noexcept {
 bool job_service::begin(const job_ptr& j) {
     auto before = phase::released;
     if (!j->now.compare_exchange_strong(before, phase::running)) {
+        return false;
+    }
+    if (j->lost_lease) {
+        if (j->end()) {
+            end(j, job_count::revoked);
+        }
         return false;
     }
     if (hand_back_now() && spillable(*j)) {
@@ -164,7 +171,9 @@ void job_service::finish(const job_ptr& j, job_context* context, const std::exce
             report(*j, error);
         }
     } catch (const std::exception& e) {
-        log_->error("job {} '{}': {}", j->record.id, j->record.kind, e.what());
+        log_->error("job {} '{}': what became of it can't be kept: {}", j->record.id,
+                    j->record.kind, e.what());
+        unsettled(j);
     }
 }
 
@@ -185,12 +194,21 @@ void job_service::succeeded(const job_ptr& j, job_context& context) {
 }
 
 void job_service::follow(const job_ptr& next) {
-    const auto answer =
-        choose_route(*next, false, [&] { return pool_->reserve(next->kind->queue); });
-    if (answer != accepted) {
+    const auto refused = [&](std::string_view why) {
         log_->error("job {} '{}' is refused: {}; it was to follow another (request {})",
-                    next->record.id, next->record.kind, make_error_code(answer).message(),
+                    next->record.id, next->record.kind, why,
                     none_if_empty(next->record.request_id));
+    };
+    try {
+        const auto answer =
+            choose_route(*next, false, [&] { return pool_->reserve(next->kind->queue); });
+        if (answer != accepted) {
+            refused(make_error_code(answer).message());
+            return;
+        }
+    } catch (const std::exception& e) {
+        accept(*next, errc::bad_arguments);
+        refused(e.what());
         return;
     }
     release(next);
@@ -245,7 +263,9 @@ void job_service::failed(const job_ptr& j, const std::string& why, bool for_good
     }
     j->way = route::timed;
     j->now = phase::released;
-    timers_.add(j, std::chrono::steady_clock::now() + delay);
+    if (!timers_.add(j, std::chrono::steady_clock::now() + delay)) {
+        lose(j, "it waited to be tried again");
+    }
 }
 
 void job_service::report(const job& j, const std::exception_ptr& error) noexcept {
@@ -270,21 +290,33 @@ void job_service::settle(const job_ptr& j, verdict what, milliseconds delay, std
     std::vector<put> puts;
     puts.reserve(follow_ups.size());
     for (const auto& next : follow_ups) {
-        next->way = route::stored;
-        queue_of(*next).counts.add(job_count::registered);
-        accept(*next, accepted);
         puts.push_back(make_put(*next, false));
     }
-    writer_.settle(
-        {j, {*j->held, what, delay, std::move(reason), std::move(puts)}, std::move(follow_ups)});
+    if (!writer_.settle({j,
+                         {*j->held, what, delay, std::move(reason), std::move(puts)},
+                         std::move(follow_ups)})) {
+        unsettled(j);
+    }
+}
+
+void job_service::unsettled(const job_ptr& j) noexcept {
+    if (!j->held) {
+        end(j, job_count::dead);
+        return;
+    }
+    log_->warn(
+        "how job {} '{}' ended is not stored: others will run it again, as its process has given "
+        "no word (request {})",
+        j->record.id, j->record.kind, none_if_empty(j->record.request_id));
+    end(j, job_count::handed_over);
 }
 
 void job_service::settled(const job_ending& ending, bool accepted) noexcept {
     const auto& j = ending.which;
     for (const auto& next : ending.follow_ups) {
-        if (next->end()) {
-            end(next, accepted ? job_count::handed_over : job_count::discarded);
-        }
+        auto& counts = queue_of(*next).counts;
+        counts.add(job_count::registered);
+        counts.add(accepted ? job_count::handed_over : job_count::discarded);
     }
     if (!accepted) {
         log_->warn("job {} '{}' ended here after its lease was lost: others have it (request {})",

@@ -36,7 +36,11 @@ void require(bool good, const char* sentence) {
 
 job_service::job_service(job_registry kinds, job_settings settings,
                          std::function<void(const task_failure&)> on_error)
-    : kinds_(std::move(kinds)), settings_(std::move(settings)), on_error_(std::move(on_error)) {
+    : kinds_(std::move(kinds)),
+      settings_(std::move(settings)),
+      has_store_(settings_.store != nullptr),
+      store_(std::move(settings_.store)),
+      on_error_(std::move(on_error)) {
     check_settings();
 }
 
@@ -78,10 +82,10 @@ void job_service::start(thread_pool& pool) {
         next_id_ = (static_cast<job_id>(random() & 0x7f'ffff) << id_bits) + 1;
         return;
     }
-    const auto opened = settings_.store->open({.kinds = served(),
-                                               .groups = queues_.size(),
-                                               .lease = settings_.lease,
-                                               .quarantine_after = settings_.quarantine_after});
+    const auto opened = store_->open({.kinds = served(),
+                                      .groups = queues_.size(),
+                                      .lease = settings_.lease,
+                                      .quarantine_after = settings_.quarantine_after});
     can_ = opened.can;
     next_id_ = (static_cast<job_id>(opened.owner) << id_bits) + 1;
     for (const auto& sentence : opened.warnings) {
@@ -150,11 +154,22 @@ const kind_entry& job_service::entry(std::string_view kind) const {
     return found->second;
 }
 
-backend& job_service::store() {
-    if (!has_store()) {
-        throw system_error(errc::bad_kind, "there is no store of jobs");
+std::shared_ptr<backend> job_service::store() {
+    const std::lock_guard lock(store_mutex_);
+    if (!store_) {
+        throw system_error(errc::bad_kind, has_store() ? "the store of jobs is closed"
+                                                       : "there is no store of jobs");
     }
-    return *settings_.store;
+    return store_;
+}
+
+void job_service::check_runs_here(const job& j) const {
+    if (of_memory(j) && !runs_here(j)) {
+        throw system_error(errc::bad_kind,
+                           std::string("jobs of kind ")
+                               .append(j.kind->kind->traits.kind)
+                               .append(" are of memory alone, and no handler runs them here"));
+    }
 }
 
 job_id job_service::next_id() noexcept { return next_id_.fetch_add(1, std::memory_order_relaxed); }
@@ -186,7 +201,7 @@ job_ptr job_service::make(std::string_view kind, std::unique_ptr<job_arguments> 
     r.tags = std::move(options.tags);
     r.priority = options.priority.value_or(traits.priority);
     if (has_store() && traits.stored == durability::durable) {
-        r.arguments = j->arguments->text();  // what can't be stored is refused here
+        j->put_into_words();  // what can't be stored is refused here
     }
     return j;
 }
@@ -216,6 +231,9 @@ errc job_service::accept(job& j, errc answer) noexcept {
 }
 
 void job_service::end(const job_ptr& j, job_count how) noexcept {
+    if (j->counted.exchange(true)) {
+        return;
+    }
     auto& queue = queue_of(*j);
     queue.counts.end(how);
     if (j->way == route::claimed) {
@@ -245,14 +263,34 @@ void job_service::store(job_list jobs, std::unique_ptr<commit_waiter> waiter) {
     puts.reserve(jobs.size());
     for (const auto& j : jobs) {
         puts.push_back(make_put(*j, j->way == route::claimed));
+        j->tried = true;
     }
     writer_.submit(std::move(jobs), std::move(puts), std::move(waiter));
 }
 
 void job_service::release(const job_ptr& j) noexcept {
+    let_go(j);
+    if (settings_.running == job_running::at_once && !pool_->running_in_this_thread()) {
+        run_at_once();
+    }
+}
+
+void job_service::run_at_once() noexcept {
+    try {
+        run_ready();
+    } catch (const std::exception& e) {
+        log_->error("jobs can't be run at once: {}", e.what());
+    }
+}
+
+void job_service::let_go(const job_ptr& j) noexcept {
     auto& queue = queue_of(*j);
     queue.counts.add(job_count::registered);
     j->now = phase::released;
+    if (j->tried && !j->stored) {
+        // Its commit failed. If the store did take it, it is withdrawn there under its former id.
+        j->record.id = next_id();
+    }
     switch (j->way) {
     case route::memory: in_hand_.add(j); break;
     case route::claimed:
@@ -272,35 +310,31 @@ void job_service::release(const job_ptr& j) noexcept {
         break;
     case route::timed:
         in_hand_.add(j);
-        timers_.add(j, std::chrono::steady_clock::now() + j->delay);
+        if (!timers_.add(j, std::chrono::steady_clock::now() + j->delay)) {
+            lose(j, "it waited for its time");
+        }
         break;
-    }
-    if (settings_.running == job_running::at_once && !pool_->running_in_this_thread()) {
-        run_ready();
     }
 }
 
 std::size_t job_service::run_ready() {
     require(settings_.running != job_running::normally && has_store(),
             "dispatcher::run_ready is for job_running::by_hand, with a store");
-    const auto quiet = [this] {
-        return std::ranges::all_of(
-            queues_, [](const auto& q) { return q.counts.get(job_count::left) == 0; });
-    };
     const auto wait = [&] {
-        while (!quiet()) {
+        while (!in_hand_.empty()) {
             std::this_thread::sleep_for(std::chrono::microseconds(100));
         }
     };
+    const auto from = store();
     std::size_t runs = 0;
     for (;;) {
-        wait();  // until what was registered before is stored
+        wait();  // until what was released before is stored, and what runs has ended
         std::vector<std::size_t> credits;
         for (const auto& q : queues_) {
             credits.push_back(std::min<std::size_t>(q.capacity, 1'000));
         }
         job_list jobs;
-        for (auto& claimed : settings_.store->claim(credits, milliseconds(0))) {
+        for (auto& claimed : from->claim(credits, milliseconds(0))) {
             jobs.push_back(adopt(std::move(claimed)));
         }
         if (jobs.empty()) {
@@ -347,7 +381,9 @@ void job_service::owe(const job_ptr& j, milliseconds delay, std::string last_wor
         auto p = make_put(*j, !j->last_words.empty() && can_.stored_as_claimed);
         in_hand_.add(j);
         j->now = phase::released;
-        writer_.owe(j, std::move(p));
+        if (!writer_.owe(j, std::move(p))) {
+            lose(j, "the store is closed");
+        }
     } catch (const std::exception& e) {
         log_->error("job {} '{}' is dead: it can't be stored: {} (request {})", j->record.id,
                     j->record.kind, e.what(), j->record.request_id);
@@ -370,6 +406,15 @@ void job_service::stored(const job_ptr& j, const receipt& held) noexcept {
     end(j, job_count::dead);
 }
 
+void job_service::unstorable(const job_ptr& j) noexcept {
+    if (!j->end()) {
+        return;
+    }
+    log_->error("job {} '{}' is dead: it can't be stored: the store refuses it (request {})",
+                j->record.id, j->record.kind, j->record.request_id);
+    end(j, job_count::dead);
+}
+
 void job_service::enqueue(const job_ptr& j, std::unique_ptr<commit_waiter> waiter) {
     const auto answer = choose_route(*j, true, [&] { return pool_->reserve(j->kind->queue); });
     if (answer != accepted) {
@@ -387,10 +432,19 @@ void job_service::enqueue(const job_ptr& j, std::unique_ptr<commit_waiter> waite
                 if (ec) {
                     service.discard(j, true);
                 } else {
-                    service.release(j);
+                    service.let_go(j);
                 }
                 if (j->way == route::claimed) {
                     service.place_taken(j, !ec);
+                }
+                if (!ec && service.settings().running == job_running::at_once) {
+                    // Not here: the runs need this thread for their ends.
+                    service.run_blocking(
+                        [&service, j = j, next = std::shared_ptr<commit_waiter>(std::move(next))] {
+                            service.run_at_once();
+                            next->done({});
+                        });
+                    return;
                 }
                 next->done(ec);
             }
@@ -410,8 +464,7 @@ void job_service::enqueue(const job_ptr& j, std::unique_ptr<commit_waiter> waite
 }
 
 std::vector<amended> job_service::amend(std::span<const job_id> ids, amendment what) {
-    auto result = store().amend(ids, what);
-    return result;
+    return store()->amend(ids, what);
 }
 
 void job_service::run_blocking(std::function<void()> work) { keeper_.post(std::move(work)); }
@@ -444,7 +497,7 @@ drain_report job_service::shutdown(milliseconds deadline) {
     const auto for_the_pool = has_store() ? deadline * 19 / 20 : deadline;
     hand_back_at_ = begin + for_the_pool * 4 / 5;
     draining_ = true;
-    bool clean = claimer_.stop(until);
+    claimer_.stop_claiming();
     auto report = pool_->drain(for_the_pool);
     for (const auto& j : timers_.stop()) {
         save(j, "it waited for its time");
@@ -454,13 +507,24 @@ drain_report job_service::shutdown(milliseconds deadline) {
             save(j, "it was running");
         }
     }
-    clean = keeper_.stop(until) && clean;
+    over_ = true;
+    bool clean = true;
     for (const auto& j : writer_.stop(until)) {
         lose(j, "the store has not answered");
         clean = false;
     }
+    for (const auto& j : in_hand_.all()) {
+        if (j->now == phase::ended && j->held) {
+            unsettled(j);
+            clean = false;
+        }
+    }
+    clean = keeper_.stop(until) && clean;
+    clean = claimer_.stop(until) && clean;
     if (clean) {
-        settings_.store.reset();  // ends the registration
+        std::shared_ptr<backend> last;  // whose end is the registration's
+        const std::lock_guard lock(store_mutex_);
+        last.swap(store_);
     }
     const std::lock_guard lock(lost_mutex_);
     report.lost.insert(report.lost.end(), lost_.begin(), lost_.end());

@@ -15,6 +15,7 @@
 #include <chrono>
 #include <deque>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <unordered_map>
@@ -83,6 +84,8 @@ public:
 
     /// One that was owed is stored.
     void stored(const job_ptr& j, const receipt& held) noexcept;
+    /// One that was owed, and that the store refuses for good.
+    void unstorable(const job_ptr& j) noexcept;
     void settled(const job_ending& ending, bool accepted) noexcept;
     /// One that was claimed from the store.
     job_ptr adopt(claimed_job&& claimed);
@@ -93,10 +96,13 @@ public:
 
     // What the parts share.
 
-    bool has_store() const noexcept { return settings_.store != nullptr; }
-    backend& raw_store() noexcept { return *settings_.store; }
-    /// Throws errc::bad_kind when there is none.
-    backend& store();
+    bool has_store() const noexcept { return has_store_; }
+    /// For the parts, which end before it does.
+    backend& raw_store() noexcept { return *store_; }
+    /// Throws errc::bad_kind when there is none, or no more.
+    std::shared_ptr<backend> store();
+    /// Throws errc::bad_kind for one of memory alone that no handler runs here.
+    void check_runs_here(const job& j) const;
     std::vector<amended> amend(std::span<const job_id> ids, amendment what);
     void run_blocking(std::function<void()> work);
     void watch_commits();
@@ -114,19 +120,28 @@ public:
     const char* name_of(const job& j) const noexcept { return j.kind->kind->traits.kind.data(); }
     std::chrono::duration<std::uint32_t, std::milli> run_limit(const job& j) const noexcept;
     bool wrapped() const noexcept { return !settings_.around.empty(); }
-    bool draining() const noexcept { return draining_.load(std::memory_order_relaxed); }
+    bool draining() const noexcept { return draining_.load(std::memory_order_acquire); }
     job_counters counters() const noexcept;
     job_counters counters(queue_id queue) const noexcept;
     std::vector<served_kind> served() const;
 
 private:
+    bool of_memory(const job& j) const noexcept {
+        return !has_store() || j.kind->kind->traits.stored == durability::memory;
+    }
+    bool runs_here(const job& j) const noexcept {
+        return j.kind->kind->runs_here() && settings_.runs_jobs;
+    }
+    void let_go(const job_ptr& j) noexcept;
+    /// For tests: `run_ready`, where nothing can be thrown.
+    void run_at_once() noexcept;
+    /// How it ended can't be told to the store any more.
+    void unsettled(const job_ptr& j) noexcept;
     void check_settings() const;
     void add_kinds();
     const kind_entry& entry(std::string_view kind) const;
     job_id next_id() noexcept;
-    bool spillable(const job& j) const noexcept {
-        return has_store() && j.kind->kind->traits.stored != durability::memory;
-    }
+    bool spillable(const job& j) const noexcept { return !of_memory(j); }
     errc accept(job& j, errc answer) noexcept;
     bool hand_back_now() const noexcept;
     void owe(const job_ptr& j, std::chrono::milliseconds delay, std::string last_words = {});
@@ -151,6 +166,9 @@ private:
 
     job_registry kinds_;
     job_settings settings_;
+    const bool has_store_;
+    std::mutex store_mutex_;  ///< for those who are not this one's parts
+    std::shared_ptr<backend> store_;
     std::function<void(const task_failure&)> on_error_;
     thread_pool* pool_ = nullptr;
     std::shared_ptr<spdlog::logger> log_;
@@ -166,6 +184,7 @@ private:
     job_timers timers_{*this};
     std::atomic<bool> draining_{false};
     std::atomic<bool> shut_down_{false};
+    std::atomic<bool> over_{false};  ///< nothing is accepted any more
     std::chrono::steady_clock::time_point hand_back_at_;
     std::mutex lost_mutex_;
     std::vector<task_report> lost_;
@@ -176,29 +195,31 @@ private:
 template <class TakePlace>
 errc job_service::choose_route(job& j, bool waits, TakePlace take_place) {
     using route = job::route;
+    if (over_.load(std::memory_order_relaxed)) {
+        return accept(j, errc::stopped);
+    }
     if (settings_.running != job_running::normally) {
+        j.put_into_words();
         j.way = route::stored;
         return accept(j, accepted);
     }
     const auto& traits = j.kind->kind->traits;
-    const bool here = j.kind->kind->runs_here() && settings_.runs_jobs;
     auto& queue = queue_of(j);
-    if (!has_store() || traits.stored == durability::memory) {
-        if (!here) {
-            throw boost::system::system_error(
-                errc::bad_kind, std::string("jobs of kind ")
-                                    .append(traits.kind)
-                                    .append(" are of memory alone, and no handler runs them here"));
-        }
+    if (of_memory(j)) {
+        check_runs_here(j);
         j.way = j.delay.count() > 0 ? route::timed : route::memory;
         if (j.way == route::timed) {
+            if (draining()) {
+                j.way = route::memory;  // it takes no place in the time
+                return accept(j, errc::stopped);
+            }
             const bool full = queue.timed.fetch_add(1) >= queue.capacity;
             queue.timed.fetch_sub(full ? 1 : 0);
             return accept(j, full ? errc::full : accepted);
         }
         return accept(j, take_place());
     }
-    const bool soon = here && j.delay.count() == 0 && !draining();
+    const bool soon = runs_here(j) && j.delay.count() == 0 && !draining();
     if (traits.stored == durability::durable) {
         const bool at_once = soon && waits && can_.stored_as_claimed &&
                              queue.in_hand.load(std::memory_order_relaxed) <
@@ -211,6 +232,7 @@ errc job_service::choose_route(job& j, bool waits, TakePlace take_place) {
         j.way = route::memory;
         return accept(j, accepted);
     }
+    j.put_into_words();
     j.way = route::stored;
     const bool full = queue.owed.load(std::memory_order_relaxed) >= queue.capacity;
     if (!full && soon) {

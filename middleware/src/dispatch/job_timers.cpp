@@ -21,14 +21,18 @@ void job_timers::start_once() {
     }
 }
 
-void job_timers::add(job_ptr job, clock::time_point when) {
+bool job_timers::add(const job_ptr& job, clock::time_point when) {
     const std::lock_guard lock(mutex_);
+    if (stopping_) {
+        return false;
+    }
     start_once();
     const bool first = jobs_.empty() || when < jobs_.begin()->first;
-    jobs_.emplace(when, std::move(job));
+    jobs_.emplace(when, job);
     if (first) {
         changed_.notify_one();
     }
+    return true;
 }
 
 void job_timers::watch_commits() {

@@ -22,7 +22,8 @@ public:
 
     explicit job_timers(job_service& service) noexcept : service_(service) {}
 
-    void add(job_ptr job, clock::time_point when);
+    /// False when the thread has been ended.
+    bool add(const job_ptr& job, clock::time_point when);
     /// Somebody waits for a commit.
     void watch_commits();
     /// Ends the thread. What still waits is returned.

@@ -59,7 +59,7 @@ void job_writer::submit(job_list jobs, std::vector<put> puts,
         service_.health().too_early() ? error_code(errc::store_unavailable) : error_code();
     if (!refusal) {
         const std::lock_guard lock(mutex_);
-        if (!ended_) {
+        if (!closed()) {
             waiting_.requests.push_back(
                 {std::move(jobs), std::move(puts), std::move(waiter), clock::now()});
             if (std::exchange(sleeping_, false)) {
@@ -73,16 +73,27 @@ void job_writer::submit(job_list jobs, std::vector<put> puts,
     waiter->done(refusal);
 }
 
-void job_writer::owe(job_ptr job, put what) {
+bool job_writer::owe(job_ptr job, put what) {
     const std::lock_guard lock(mutex_);
-    waiting_.owed.push_back({std::move(job), std::move(what)});
+    if (closed()) {
+        return false;
+    }
+    add({std::move(job), std::move(what)});
+    return true;
+}
+
+void job_writer::add(owed_job owed) {
+    waiting_.owed.push_back(std::move(owed));
     if (std::exchange(sleeping_, false)) {
         changed_.notify_one();
     }
 }
 
-void job_writer::settle(job_ending ending) {
+bool job_writer::settle(job_ending ending) {
     const std::lock_guard lock(mutex_);
+    if (closed()) {
+        return false;
+    }
     if (waiting_.endings.empty()) {
         oldest_ending_ = clock::now();
     }
@@ -91,6 +102,7 @@ void job_writer::settle(job_ending ending) {
     if ((n == 1 || n == endings_at_once) && std::exchange(sleeping_, false)) {
         changed_.notify_one();
     }
+    return true;
 }
 
 void job_writer::withdraw(std::vector<job_id> ids) {
@@ -155,7 +167,8 @@ void job_writer::wait(std::unique_lock<std::mutex>& lock) {
         if (!waiting_.endings.empty()) {
             until = oldest_ending_ + ending_wait;
         }
-        if (now < not_before_ && !(waiting_.owed.empty() && waiting_.endings.empty())) {
+        if (now < not_before_ &&
+            !(waiting_.owed.empty() && waiting_.endings.empty() && waiting_.withdrawn.empty())) {
             until = not_before_;
         }
         if (until == clock::time_point::max()) {
@@ -217,11 +230,14 @@ void job_writer::run() {
         write();
         took_ = clock::now() - begin;
         lock.lock();
-        if (abandoned_) {
-            return;
+        if (stopping_) {
+            changed_.wait_until(lock, not_before_, [this] { return abandoned_; });
         }
-        if (stopping_ && service_.health().down()) {
-            changed_.wait_for(lock, service_.health().pause(), [this] { return abandoned_; });
+        if (abandoned_) {
+            // What is here refers to the service, and it to this.
+            waiting_ = {};
+            writing_ = {};
+            return;
         }
     }
     ended_ = true;
@@ -241,21 +257,40 @@ void job_writer::write() {
     for (auto& e : writing_.endings) {
         settlements_.push_back(std::move(e.what));
     }
-    try {
-        commit_result result{{}, {}};
-        if (!puts_.empty() || !settlements_.empty()) {
+    if (!puts_.empty() || !settlements_.empty()) {
+        commit_result result;
+        try {
             result = service_.raw_store().commit(puts_, settlements_);
+        } catch (const std::exception& e) {
+            service_.health().failed(store_call::commit, e.what());
+            fail();
+            return;
         }
-        if (!writing_.withdrawn.empty()) {
-            service_.raw_store().amend(writing_.withdrawn, amendment::erase);
-            writing_.withdrawn.clear();
-        }
-        service_.health().worked();
+        service_.health().worked(store_call::commit);
         answer(result);
-    } catch (const std::exception& e) {
-        service_.health().failed(e.what());
-        fail(errc::store_unavailable);
     }
+    erase_withdrawn();
+}
+
+void job_writer::erase_withdrawn() {
+    if (writing_.withdrawn.empty()) {
+        return;
+    }
+    try {
+        service_.raw_store().amend(writing_.withdrawn, amendment::erase);
+        service_.health().worked(store_call::withdraw);
+    } catch (const std::exception& e) {
+        service_.health().failed(store_call::withdraw, e.what());
+        const std::lock_guard lock(mutex_);
+        put_back(waiting_.withdrawn, writing_.withdrawn);
+        pause(store_call::withdraw);
+    }
+    const std::lock_guard lock(mutex_);
+    writing_.withdrawn.clear();
+}
+
+void job_writer::pause(store_call which) {
+    not_before_ = clock::now() + service_.health().pause(which);
 }
 
 void job_writer::answer(const commit_result& result) {
@@ -279,6 +314,7 @@ void job_writer::answer(const commit_result& result) {
                     job.stored = true;
                     if (claimed) {
                         job.held = results[k].held;
+                        service_.in_hand().add(r.jobs[k]);  // its lease is renewed from now on
                     }
                 } else if (results[k].what != outcome::refused) {
                     // Nobody was told that it is there, so it must not be.
@@ -318,8 +354,14 @@ void job_writer::answer(const commit_result& result) {
 }
 
 void job_writer::wrote(owed_job& owed, const put_result& result) {
-    if (result.what == put_result::outcome::unknown) {
-        owe(owed.job, std::move(owed.what));  // under its own id, so it can't be there twice
+    using outcome = put_result::outcome;
+    if (result.what == outcome::unknown) {
+        owed.may_be_there = true;  // under its own id, so it can't be there twice
+        const std::lock_guard lock(mutex_);
+        add(std::move(owed));
+        pause(store_call::commit);
+    } else if (result.what == outcome::refused && !owed.may_be_there) {
+        service_.unstorable(owed.job);
     } else {
         service_.stored(owed.job, result.held);
     }
@@ -328,12 +370,14 @@ void job_writer::wrote(owed_job& owed, const put_result& result) {
 void job_writer::wrote(job_ending& ending, settled result) {
     if (result == settled::unknown) {
         settle(std::move(ending));
+        const std::lock_guard lock(mutex_);
+        pause(store_call::commit);
     } else if (ending.which) {
         service_.settled(ending, result == settled::accepted);
     }
 }
 
-void job_writer::fail(error_code why) {
+void job_writer::fail() {
     std::vector<std::unique_ptr<commit_waiter>> answers;
     {
         const std::lock_guard lock(mutex_);
@@ -354,10 +398,10 @@ void job_writer::fail(error_code why) {
         put_back(waiting_.owed, writing_.owed);
         put_back(waiting_.endings, writing_.endings);
         put_back(waiting_.withdrawn, writing_.withdrawn);
-        not_before_ = clock::now() + service_.health().pause();
+        pause(store_call::commit);
     }
     for (auto& waiter : answers) {
-        waiter->done(why);
+        waiter->done(errc::store_unavailable);
     }
 }
 
@@ -377,7 +421,9 @@ std::vector<job_ptr> job_writer::stop(clock::time_point until) {
             changed_.notify_all();
             for (auto* list : {&waiting_.owed, &writing_.owed}) {
                 for (auto& o : *list) {
-                    left.push_back(o.job);
+                    if (o.job) {
+                        left.push_back(o.job);
+                    }
                 }
             }
             unanswered.splice(unanswered.end(), waiting_.requests);

@@ -2,6 +2,7 @@
 #ifndef POSTLUDE_SRC_DISPATCH_JOB_WRITER_HPP
 #define POSTLUDE_SRC_DISPATCH_JOB_WRITER_HPP
 
+#include "dispatch/store_health.hpp"
 #include "postlude/dispatch/detail/job_service.hpp"
 
 #include <chrono>
@@ -39,9 +40,10 @@ public:
     /// Stores jobs as one. `waiter` gets errc::store_unavailable, errc::store_timeout,
     /// errc::stopped.
     void submit(job_list jobs, std::vector<put> puts, std::unique_ptr<commit_waiter> waiter);
-    /// Stores one that was accepted already.
-    void owe(job_ptr job, put what);
-    void settle(job_ending ending);
+    /// Stores one that was accepted already. False when nothing is written any more.
+    bool owe(job_ptr job, put what);
+    /// Likewise.
+    bool settle(job_ending ending);
     /// Removes jobs that shall never have been, and are not claimed by this process.
     void withdraw(std::vector<job_id> ids);
 
@@ -61,6 +63,7 @@ private:
     struct owed_job {
         job_ptr job;
         put what;
+        bool may_be_there = false;  ///< an earlier try had no answer
     };
     struct batch {
         std::list<request> requests;
@@ -73,6 +76,11 @@ private:
     };
 
     void run();
+    void add(owed_job owed);
+    bool closed() const noexcept { return ended_ || abandoned_; }
+    void erase_withdrawn();
+    /// After a failure: what is owed waits a little.
+    void pause(store_call which);
     bool ready(clock::time_point now) const;
     void wait(std::unique_lock<std::mutex>& lock);
     void gather(std::unique_lock<std::mutex>& lock);
@@ -80,7 +88,7 @@ private:
     void take();
     void write();
     void answer(const commit_result& result);
-    void fail(boost::system::error_code why);
+    void fail();
     void wrote(owed_job& owed, const put_result& result);
     void wrote(job_ending& ending, settled result);
 

@@ -22,6 +22,10 @@ public:
         const std::lock_guard lock(mutex_);
         jobs_.erase(const_cast<job*>(&j));
     }
+    bool empty() const {
+        const std::lock_guard lock(mutex_);
+        return jobs_.empty();
+    }
     std::vector<job_ptr> all() const {
         const std::lock_guard lock(mutex_);
         std::vector<job_ptr> found;

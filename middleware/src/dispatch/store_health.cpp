@@ -17,12 +17,13 @@ milliseconds pause_after(unsigned failures) noexcept {
 
 }  // namespace
 
-void store_health::failed(std::string_view why) noexcept {
+void store_health::failed(store_call which, std::string_view why) noexcept {
     const std::lock_guard lock(mutex_);
-    last_ = clock::now();
-    ++failures_;
-    if (!down_.exchange(true)) {
-        since_ = last_;
+    auto& r = records_[static_cast<std::size_t>(which)];
+    r.last = clock::now();
+    ++r.failures;
+    if (failing_.fetch_or(bit(which)) == 0) {
+        since_ = r.last;
         log_->error(
             "the store of jobs does not work: {}; until it does, requests that need it get 503, "
             "and jobs wait",
@@ -30,26 +31,27 @@ void store_health::failed(std::string_view why) noexcept {
     }
 }
 
-void store_health::is_back() noexcept {
+void store_health::is_back(store_call which) noexcept {
     const std::lock_guard lock(mutex_);
-    if (down_.exchange(false)) {
-        failures_ = 0;
+    records_[static_cast<std::size_t>(which)].failures = 0;
+    if (failing_.fetch_and(~bit(which)) == bit(which)) {
         log_->info("the store of jobs works again, after {} ms",
                    std::chrono::duration_cast<milliseconds>(clock::now() - since_).count());
     }
 }
 
 bool store_health::too_early() const noexcept {
-    if (!down()) {
+    if (!failing(store_call::commit)) {
         return false;
     }
     const std::lock_guard lock(mutex_);
-    return clock::now() < last_ + pause_after(failures_);
+    const auto& r = of(store_call::commit);
+    return clock::now() < r.last + pause_after(r.failures);
 }
 
-milliseconds store_health::pause() const noexcept {
+milliseconds store_health::pause(store_call which) const noexcept {
     const std::lock_guard lock(mutex_);
-    return pause_after(failures_);
+    return pause_after(of(which).failures);
 }
 
 }  // namespace postlude::detail

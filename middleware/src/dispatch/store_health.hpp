@@ -2,8 +2,11 @@
 #ifndef POSTLUDE_SRC_DISPATCH_STORE_HEALTH_HPP
 #define POSTLUDE_SRC_DISPATCH_STORE_HEALTH_HPP
 
+#include <array>
 #include <atomic>
 #include <chrono>
+#include <cstddef>
+#include <cstdint>
 #include <mutex>
 #include <string_view>
 
@@ -13,7 +16,11 @@ class logger;
 
 namespace postlude::detail {
 
-/// Whether the store answers: one log line when it goes and one when it is back. From any thread.
+/// What is asked of the store. Each may fail while others work: a full disk can be read.
+enum class store_call : std::uint8_t { commit, withdraw, claim, renew, rescue, prune };
+
+/// Whether the store answers: one log line when it goes and one when it is back, which is when all
+/// that failed has worked again. From any thread.
 class store_health {
 public:
     using clock = std::chrono::steady_clock;
@@ -21,29 +28,38 @@ public:
     explicit store_health(spdlog::logger& log) noexcept : log_(&log) {}
 
     /// A call has failed, for a reason that may pass.
-    void failed(std::string_view why) noexcept;
+    void failed(store_call which, std::string_view why) noexcept;
     /// A call has worked.
-    void worked() noexcept {
-        if (down_.load(std::memory_order_relaxed)) [[unlikely]] {
-            is_back();
+    void worked(store_call which) noexcept {
+        if (failing(which)) [[unlikely]] {
+            is_back(which);
         }
     }
-    bool down() const noexcept { return down_.load(std::memory_order_relaxed); }
-    /// While it is down: whether it is too early for the next try, so that a request is refused
+    bool failing(store_call which) const noexcept {
+        return (failing_.load(std::memory_order_relaxed) & bit(which)) != 0;
+    }
+    /// While commits fail: whether it is too early for the next try, so that a request is refused
     /// at once instead of after its time-out.
     bool too_early() const noexcept;
     /// How long to wait before the next try: longer each time, up to a second.
-    std::chrono::milliseconds pause() const noexcept;
+    std::chrono::milliseconds pause(store_call which) const noexcept;
 
 private:
-    void is_back() noexcept;
+    struct record {
+        clock::time_point last;
+        unsigned failures = 0;
+    };
+    static unsigned bit(store_call which) noexcept { return 1U << static_cast<unsigned>(which); }
+    const record& of(store_call which) const noexcept {
+        return records_[static_cast<std::size_t>(which)];
+    }
+    void is_back(store_call which) noexcept;
 
     spdlog::logger* log_;
     mutable std::mutex mutex_;
-    std::atomic<bool> down_{false};
+    std::atomic<unsigned> failing_{0};  ///< a bit for each call
     clock::time_point since_;
-    clock::time_point last_;
-    unsigned failures_ = 0;
+    std::array<record, 6> records_;
 };
 
 }  // namespace postlude::detail

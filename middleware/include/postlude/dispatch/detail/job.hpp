@@ -54,9 +54,17 @@ struct job {
     enum class outcome : std::uint8_t { open, wanted, unwanted };
     outcome decided = outcome::open;  ///< the request's, while it is being stored
     bool stored = false;  ///< whether the store has it; `listed`: its request's own to look at
+    bool tried = false;   ///< whether it was to be committed; likewise
+    std::atomic<bool> counted{false};  ///< as ended
     std::atomic<phase> now{phase::listed};
     std::atomic<bool> lost_lease{false};
 
+    /// Fills in the arguments as they are stored. Throws errc::bad_arguments.
+    void put_into_words() {
+        if (record.arguments.empty()) {
+            record.arguments = arguments->text();
+        }
+    }
     /// Whether the caller is the one who ends it.
     bool end() noexcept { return now.exchange(phase::ended) != phase::ended; }
 };
