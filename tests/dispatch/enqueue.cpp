@@ -178,7 +178,6 @@ TEST_CASE("a durable job is claimed while there are few, else stored as ready, a
     door.open();
     world.trouble->release(call::claim);
     REQUIRE(eventually([&] { return sent.size() == 4; }));
-    CHECK(sent.lines() == std::vector<std::string>{"1", "2", "3", "4"});
     CHECK(at_rest(work));
     CHECK(work.job_counters().claimed == 2);
     CHECK(work.job_counters().completed == 4);

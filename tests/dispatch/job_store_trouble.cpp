@@ -329,3 +329,30 @@ TEST_CASE("a store that refuses a job for good does not make it vanish without a
     CHECK(work.job_counters().handed_over == 0);
     CHECK(world.log.count({"the store refuses it"}) == 1);
 }
+
+TEST_CASE(
+    "while the store is gone, spillable jobs run from memory, though others wait in the "
+    "store") {
+    job_world world;
+    journal sent;
+    test::door door;
+    const test::releaser end(world.trouble);
+    world.trouble->hold(call::claim);
+    auto options = world.options(mailers(sent, [door](job_context&) { door.wait(); }));
+    options.pool.default_queue.capacity = 1;
+    dispatcher work(std::move(options));
+    const test::door_opener opener(door);
+    CHECK(request_with(work, spill_mail{"1"}) == 200);
+    CHECK(request_with(work, spill_mail{"2"}) == 200);
+    REQUIRE(work.find({}).size() == 1);
+    world.trouble->gone();
+    door.open();
+    REQUIRE(eventually([&] { return work.job_counters().left == 0; }));
+    CHECK(eventually([&] { return request_with(work, spill_mail{"3"}) == 200; }));
+    REQUIRE(eventually([&] { return sent.size() == 2; }));
+    world.trouble->gone(false);
+    world.trouble->release(call::claim);
+    REQUIRE(eventually([&] { return sent.size() == 3; }));
+    CHECK(sent.lines() == std::vector<std::string>{"1", "3", "2"});
+    CHECK(at_rest(work));
+}

@@ -228,7 +228,10 @@ errc job_service::choose_route(job& j, bool waits, TakePlace take_place) {
         j.way = at_once ? route::claimed : route::stored;
         return accept(j, accepted);
     }
-    if (soon && !queue.spilled.load(std::memory_order_relaxed) && take_place() == accepted) {
+    // Nobody waits for those in the store while it is gone.
+    const bool follows =
+        queue.spilled.load(std::memory_order_relaxed) && !health_->failing(store_call::commit);
+    if (soon && !follows && take_place() == accepted) {
         j.way = route::memory;
         return accept(j, accepted);
     }
