@@ -19,11 +19,12 @@ declare -A about=(
     [browser]='the sign-up page in Chromium'
     [proxy]='HAProxy in front of a server, 100,000 requests'
     [restart]='restarts on an inherited socket under load'
+    [durable]='jobs in a file through kills, stops, full disks, overload and deploys'
     [bench]='benchmarks start'
     [asan]='AddressSanitizer and UndefinedBehaviorSanitizer, every test'
     [tsan]='ThreadSanitizer, every test'
 )
-all=(format model plain headers install examples browser proxy restart bench tidy fuzz asan tsan)
+all=(format model plain headers install examples browser proxy restart durable bench tidy fuzz asan tsan)
 
 parts=("$@")
 ((${#parts[@]} > 0)) || parts=("${all[@]}")
@@ -156,6 +157,12 @@ part_proxy() {
 part_restart() {
     build release && tests/restart/run.py build/release/tests/program_serve || return
     ((passed += 1))
+}
+
+part_durable() {
+    build release || return
+    tests/durable/run.py build/release/tests/program_job_server | tee "$work/durable" || return
+    ((passed += $(grep -c '^[a-z].* s)$' "$work/durable")))
 }
 
 part_bench() {
