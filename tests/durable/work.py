@@ -1,6 +1,8 @@
 # Copyright 2026 The Postlude authors. Distributed under the Boost Software License, Version 1.0.
 """Much work, other processes' work, other versions' work; and what became of it."""
 
+import pathlib
+import re
 import sqlite3
 import time
 
@@ -186,25 +188,32 @@ def what_became_of_a_request_is_one_query(place):
     server.stop()
     failed = "as it was told to"
     twice = [
-        ("enqueued", 0, None),
-        ("claimed", 1, None),
+        ("enqueued", 0, ""),
+        ("claimed", 1, ""),
         ("failed", 1, failed),
-        ("claimed", 2, None),
+        ("claimed", 2, ""),
         ("failed", 2, failed),
-        ("claimed", 3, None),
+        ("claimed", 3, ""),
     ]
     expected = {
         "never-seen": [],
-        "waits": [("enqueued", 0, None)],
-        "recovers": [*twice, ("done", 3, None)],
-        "fails": [*twice, ("failed", 3, failed), ("dead", 3, None)],
+        "waits": [("enqueued", 0, "")],
+        "recovers": [*twice, ("done", 3, "")],
+        "fails": [*twice, ("failed", 3, failed), ("dead", 3, "")],
     }
     for id, steps in expected.items():
-        found = place.query(
-            "SELECT what, attempt, reason FROM job_history WHERE request_id = ? ORDER BY job, step",
-            id,
-        )
-        require(found == steps, f"of the request {id} it tells {found}, not {steps}")
-    moments = [at for (at,) in place.query("SELECT at FROM job_history ORDER BY job, step")]
-    require(all(at and at.endswith("Z") for at in moments), f"moments are {moments}")
+        kind = "right" if id == "waits" else "durable"
+        wanted = [f"{kind}|{what}|{attempt}|{reason}" for what, attempt, reason in steps]
+        query = readme_query().replace("request-2", id)
+        rows = ["|".join("" if v is None else str(v) for v in row) for row in place.query(query)]
+        found = [row.partition("Z|")[2] for row in rows]  # behind the moment
+        require(found == wanted, f"of the request {id} it tells {rows}, not {wanted}")
     return "of requests whose job never was, waits, recovered and is dead"
+
+
+def readme_query():
+    text = (pathlib.Path(__file__).parents[2] / "README.md").read_text()
+    queries = re.findall(r"```sql\n(.*?)```", text, re.DOTALL)
+    found = [query for query in queries if "job_history" in query]
+    require(len(found) == 1 and "'request-2'" in found[0], "README.md has no such query")
+    return found[0]
