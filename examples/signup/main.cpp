@@ -144,9 +144,10 @@ void serve(const settings& options) {
                        co_return http::json(status::bad_request,
                                             R"({"error": "This is no id of an account."})");
                    }
+                   const postlude::job_query query{.tag = "account:" + id};
+                   const auto executor = co_await boost::asio::this_coro::executor;
                    const auto jobs = co_await postlude::async_find(
-                       server.get_dispatcher(), {.tag = "account:" + id},
-                       co_await boost::asio::this_coro::executor, boost::asio::use_awaitable);
+                       server.get_dispatcher(), query, executor, boost::asio::use_awaitable);
                    co_return progress(options.mails, id, jobs);
                });
 

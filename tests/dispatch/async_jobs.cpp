@@ -59,7 +59,9 @@ TEMPLATE_TEST_CASE("a job outside any request is accepted, and runs", "", memory
         asio::co_spawn(
             loop,
             [&]() -> asio::awaitable<void> {
-                accepted = co_await async_enqueue(work, TestType{"ada"}, {}, loop.get_executor(),
+                const TestType mail{"ada"};  // by name: see the header
+                const job_options options;
+                accepted = co_await async_enqueue(work, mail, options, loop.get_executor(),
                                                   asio::use_awaitable);
             },
             asio::detached);

@@ -103,6 +103,9 @@ auto deferred::async_enqueue(Args args, job_options options, const Executor& exe
 
 /// Registers a job outside any request.
 ///
+/// GCC 12 destroys temporaries that are made with braces within a `co_await` expression twice. Give
+/// the arguments and the options names of their own first, and await then.
+///
 /// @param executor where the handler has none of its own.
 /// @param token for `void(error_code, job_id)`. Completes when the job is accepted: stored, if it
 /// is to be. errc::full, errc::stopped, errc::store_unavailable, errc::store_timeout; the job does
@@ -127,6 +130,7 @@ auto async_enqueue(dispatcher& dispatcher, Args args, job_options options, const
 }
 
 /// `dispatcher::find` for a thread that serves: `void(std::exception_ptr, std::vector<job_view>)`.
+/// In a coroutine, give the query a name of its own first; see `async_enqueue`.
 template <class Executor, class CompletionToken = boost::asio::deferred_t>
 auto async_find(dispatcher& dispatcher, job_query query, const Executor& executor,
                 CompletionToken&& token = CompletionToken()) {

@@ -99,6 +99,8 @@ public:
     /// ends; if the outcome excludes it, it is withdrawn, as long as nobody has taken it. In
     /// `postlude/dispatch/async_jobs.hpp`.
     ///
+    /// Awaited in a coroutine, with GCC 12: see the free function there.
+    ///
     /// @param executor where the handler has none of its own.
     /// @param token for `void(error_code)`: errc::full, errc::stopped, errc::store_unavailable,
     /// errc::store_timeout. The response is left alone. Throws at once as `enqueue`.
