@@ -129,7 +129,7 @@ TEST_CASE("a handler reads a body piece by piece, larger than the server's limit
             CHECK((co_await e.read()).empty());
             co_await e.respond(text(status::ok, std::to_string(sum)));
         },
-        options);
+        std::move(options));
     auto client = running.connect();
     CHECK(client.ask(sized(size) + std::string(size, 'x')).body() == std::to_string(size));
     CHECK(client.ask(chunked + chunks_of(size, 50'000)).body() == std::to_string(size));
@@ -154,7 +154,7 @@ TEST_CASE("a body over the limit is 413, and what is malformed 400, as the last 
             }
             co_await count_body(e);
         },
-        options);
+        std::move(options));
     const auto answer = [&](const std::string& bytes) {
         auto client = running.connect();
         const auto got = client.ask(bytes);
@@ -173,7 +173,7 @@ TEST_CASE("a body over the limit is 413, and what is malformed 400, as the last 
 TEST_CASE("a body that does not get on is answered with 408, also one that drips") {
     server_options options;
     options.body_timeout = 1s;
-    streaming_server running([](exchange& e) { return count_body(e); }, options);
+    streaming_server running([](exchange& e) { return count_body(e); }, std::move(options));
     auto stops = running.connect();
     stops.send(sized(10) + "x");
     auto drips = running.connect();
@@ -361,7 +361,7 @@ TEST_CASE("a handler that writes faster than its client reads is held up, not it
                 ++written;
             }
         },
-        options);
+        std::move(options));
     test::http_client slow(running.server.port(), 64 * 1024);
     slow.send(get);
     slow.discard(1'000'000);
@@ -530,7 +530,7 @@ TEST_CASE("a list that was refused work gets 503 instead of a streamed response"
             }
             co_await e.write("hello");
         },
-        options);
+        std::move(options));
     auto client = running.connect();
     CHECK(client.get("/").body() == "hello");
     REQUIRE(door.wait_for_waiters(1));

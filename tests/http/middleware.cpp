@@ -358,7 +358,7 @@ namespace {
 
 /// The lines of a server's access log, each without the logger's own prefix.
 struct logged_server {
-    explicit logged_server(server_options options = {}) : running(with(lines, options)) {
+    explicit logged_server(server_options options = {}) : running(with(lines, std::move(options))) {
         running.server.get("/", [](const request&, deferred& after) {
             after.run([] {});
             return text(status::ok, "hello");

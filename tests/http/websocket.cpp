@@ -141,7 +141,7 @@ TEST_CASE("the same WebSocket over TLS") {
     const test::certificate_files certificate("test");
     server_options options;
     options.tls = certificate.options();
-    talking_server running(echo, options);
+    talking_server running(echo, std::move(options));
     ssl::context context(ssl::context::tls_client);
     {
         client<ssl::stream<tcp::socket>> c(running.server.port(), context);
@@ -194,7 +194,7 @@ TEST_CASE("a full queue is answered with 503 instead of a WebSocket") {
             e.after().run([door] { door.wait(); });
             const auto socket = co_await postlude::http::accept(e);
         },
-        options);
+        std::move(options));
     plain_client first(running.server.port());
     CHECK(first.shake_hands().result() == status::switching_protocols);
     REQUIRE(door.wait_for_waiters(1));
@@ -214,7 +214,7 @@ TEST_CASE("what the client sends together with its request for a WebSocket is no
     if (tls) {
         options.tls = certificate.options();
     }
-    talking_server running(echo, options);
+    talking_server running(echo, std::move(options));
     // Masked with zeros: "hi" and a close. RFC 6455, section 5.2.
     const std::string frames("\x81\x82\0\0\0\0hi\x88\x80\0\0\0\0", 14);
     const std::string all =
@@ -276,7 +276,7 @@ TEST_CASE("a WebSocket that nobody closes is cut at four fifths of the stop's ti
     if (tls) {
         options.tls = certificate.options();
     }
-    talking_server running(echo, options);
+    talking_server running(echo, std::move(options));
     const auto ends_in_time = [&](auto& c) {
         c.shake_hands();
         const auto since = std::chrono::steady_clock::now();
@@ -301,7 +301,7 @@ TEST_CASE("a conversation has its line in the access log when it has ended") {
     const test::captured_log lines;
     server_options options;
     options.access_log = lines.logger();
-    talking_server running(echo, options);
+    talking_server running(echo, std::move(options));
     {
         plain_client c(running.server.port());
         c.shake_hands();
