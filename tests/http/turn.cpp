@@ -8,11 +8,13 @@
 
 #include <sys/ioctl.h>
 
-#include <array>
+#include <algorithm>
 #include <atomic>
 #include <charconv>
 #include <chrono>
+#include <stdexcept>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <vector>
 
@@ -50,6 +52,18 @@ private:
     std::atomic<bool> open_{false};
 };
 
+/// That tells how many bytes have come to it. Between two ends of one machine, what was sent has
+/// come.
+class watched_client : public test::http_client {
+public:
+    using test::http_client::http_client;
+    std::size_t arrived() const noexcept {
+        int bytes = 0;
+        ::ioctl(descriptor(), FIONREAD, &bytes);
+        return static_cast<std::size_t>(bytes);
+    }
+};
+
 /// So that all that is sent meanwhile comes together.
 test::http_client hold(test::running_server& running) {
     auto holder = running.connect();
@@ -61,7 +75,7 @@ test::http_client hold(test::running_server& running) {
 
 TEST_CASE("of requests that come together, no task starts before its own response has gone") {
     test::running_server running;
-    std::vector<test::http_client> clients;
+    std::vector<watched_client> clients;
     std::atomic<std::size_t> started{0};
     std::atomic<std::size_t> early{0};
     gate all_sent;
@@ -72,17 +86,14 @@ TEST_CASE("of requests that come together, no task starts before its own respons
     running.server.get("/of/{client}", [&](const request& req, deferred& after) {
         const auto i = number(req.param("client"));
         after.run([&, i] {
-            // Between two ends of one machine, what was sent has come.
-            int arrived = 0;
-            ::ioctl(clients[i].descriptor(), FIONREAD, &arrived);
-            early += arrived > 0 ? 0 : 1;
+            early += clients[i].arrived() != 0 ? 0 : 1;
             ++started;
         });
         return text(status::ok, std::to_string(i));
     });
     running.start();
     for (std::size_t i = 0; i < connections; ++i) {
-        clients.push_back(running.connect());
+        clients.emplace_back(running.server.port());
         clients.back().get("/none");
     }
     auto holder = hold(running);
@@ -139,9 +150,9 @@ TEST_CASE("requests that come together are answered each for itself, whatever th
         {"\r\n\r\n" + request_for("/plain"), 200, 5},
         {"GET /plain HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n", 200, 5},
     };
-    std::vector<test::http_client> clients;
+    std::vector<watched_client> clients;
     for (std::size_t i = 0; i < connections; ++i) {
-        clients.push_back(running.connect());
+        clients.emplace_back(running.server.port());
         clients.back().get("/none");
     }
     auto holder = hold(running);
@@ -170,16 +181,14 @@ TEST_CASE("requests that come together are answered each for itself, whatever th
 TEST_CASE("where handlers take their time, responses do not wait for each other") {
     test::running_server running;
     constexpr std::size_t many = 32;
-    std::vector<test::http_client> clients;
+    std::vector<watched_client> clients;
     std::atomic<std::size_t> handled{0};
     std::atomic<std::size_t> written_before{0};
     running.server.get("/slow", [&](const request&, deferred&) {
         // How many of the others have their response already?
         std::size_t written = 0;
         for (const auto& client : clients) {
-            int arrived = 0;
-            ::ioctl(client.descriptor(), FIONREAD, &arrived);
-            written += arrived > 0 ? 1 : 0;
+            written += client.arrived() != 0 ? 1 : 0;
         }
         std::this_thread::sleep_for(2ms);
         if (++handled % many == 0) {
@@ -189,21 +198,14 @@ TEST_CASE("where handlers take their time, responses do not wait for each other"
     });
     running.start();
     for (std::size_t i = 0; i < many; ++i) {
-        clients.push_back(running.connect());
+        clients.emplace_back(running.server.port());
     }
     for (int round = 0; round < 4; ++round) {
         for (auto& client : clients) {
             client.send(request_for("/slow"));
         }
         REQUIRE(test::eventually([&] {
-            int arrived = 0;
-            for (const auto& client : clients) {
-                ::ioctl(client.descriptor(), FIONREAD, &arrived);
-                if (arrived == 0) {
-                    return false;
-                }
-            }
-            return true;
+            return std::ranges::all_of(clients, [](auto& c) { return c.arrived() != 0; });
         }));
         for (auto& client : clients) {
             client.read();
