@@ -4,7 +4,6 @@
 
 #include "dispatch/job_world.hpp"
 
-#include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
@@ -255,9 +254,10 @@ TEST_CASE("a coroutine job suspends without a worker, and may run on after it") 
     kinds.handle<durable_mail>([&](const durable_mail& mail, job_context& job) -> awaitable<void> {
         seen.note("begin");
         // Both wait at the same time, on one worker.
-        const auto executor = co_await boost::asio::this_coro::executor;
+        boost::asio::steady_timer timer(co_await boost::asio::this_coro::executor);
         while (seen.size() < 2) {
-            co_await boost::asio::post(executor, boost::asio::use_awaitable);
+            timer.expires_after(1ms);
+            co_await timer.async_wait(boost::asio::use_awaitable);
         }
         if (mail.to == "fails" && job.attempt() < 3) {
             throw std::runtime_error("again");

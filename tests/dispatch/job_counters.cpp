@@ -72,7 +72,8 @@ void serve(dispatcher& work, book& all, int client) {
             }
         }
         unsigned status = random() % 8 == 0 ? 404 : 200;
-        if (random() % 16 == 0) {
+        const bool changes_its_mind = random() % 16 == 0;
+        if (changes_its_mind) {
             commit(after, 200);
             status = 500;  // and then it turns out otherwise
         }
@@ -81,8 +82,10 @@ void serve(dispatcher& work, book& all, int client) {
             status = respond(after, status);
         }
         for (std::size_t k = 0; k != 4; ++k) {
-            all.owed[static_cast<std::size_t>(mine[k])] =
-                accepted[k] && (always[k] || (!abandoned && status == 200));
+            const auto n = static_cast<std::size_t>(mine[k]);
+            all.owed[n] = accepted[k] && (always[k] || (!abandoned && status == 200));
+            all.withdrawn[n] =
+                accepted[k] && !all.owed[n] && all.fails[n] && (changes_its_mind || status == 503);
         }
     }
 }
@@ -91,17 +94,22 @@ void check(const book& all, const job_counters& c) {
     std::size_t completed = 0;
     std::size_t dead = 0;
     for (std::size_t n = 0; n != all.owed.size(); ++n) {
-        const bool hopeless = n % 11 == 0;
+        const bool hopeless = all.fails[n] && n % 11 == 0;
         const int wanted = all.owed[n] && !hopeless ? 1 : 0;
-        if (all.succeeded[n] != wanted || (hopeless && all.failed[n] != (all.owed[n] ? 3 : 0))) {
+        // What was withdrawn may have begun before.
+        const int most = all.withdrawn[n] ? 1 : wanted;
+        if (all.succeeded[n] < wanted || all.succeeded[n] > most) {
             FAIL_CHECK("job " << n << " succeeded " << all.succeeded[n] << " times and failed "
                               << all.failed[n] << " times");
+        }
+        if (hopeless && !all.withdrawn[n] && all.failed[n] != (all.owed[n] ? 3 : 0)) {
+            FAIL_CHECK("job " << n << " failed " << all.failed[n] << " times");
         }
         completed += static_cast<std::size_t>(wanted);
         dead += all.owed[n] && hopeless ? 1 : 0;
     }
-    CHECK(c.completed == completed);
-    CHECK(c.dead == dead);
+    CHECK(c.completed >= completed);
+    CHECK(c.dead >= dead);
     CHECK(c.left == 0);
     CHECK(c.lost == 0);
     CHECK(c.unstored == 0);
@@ -110,10 +118,7 @@ void check(const book& all, const job_counters& c) {
 
 }  // namespace
 
-TEST_CASE(
-    "20,000 jobs of four clients, with failures, discards and a store "
-    "that fails now and "
-    "then: each accepted one ends once, and the sum holds") {
+TEST_CASE("each of 20,000 jobs of four clients ends once, whatever fails, and the sum holds") {
     const bool trouble = GENERATE(false, true);
     job_world world;
     const auto all = std::make_unique<book>();
