@@ -106,7 +106,7 @@ TEST_CASE(
     CHECK(request_with(work, memory_mail{"cleo"}) == 200);
     CHECK(request_with(work, memory_mail{"dan"}, {.delay = 1h}) == 200);
     CHECK(count(world, {}) == 1);
-    const auto report = work.shutdown(200ms);
+    const auto report = work.shutdown(3s);
     std::vector<std::string> lost;
     for (const auto& one : report.lost) {
         lost.push_back(one.name);
@@ -135,7 +135,7 @@ TEST_CASE(
     CHECK(request_with(work, spill_mail{"bob"}) == 200);
     CHECK(request_with(work, memory_mail{"cleo"}) == 200);
     REQUIRE(eventually([&] { return begun.size() == 3; }));
-    const auto report = work.shutdown(500ms);
+    const auto report = work.shutdown(3s);
     REQUIRE(report.lost.size() == 1);
     CHECK(report.lost[0].name == "memory_mail");
     const auto c = work.job_counters();
@@ -166,7 +166,7 @@ TEST_CASE("a coroutine that a drain cancels goes back, and has not failed") {
     CHECK(request_with(work, durable_mail{"ada"}) == 200);
     CHECK(request_with(work, durable_mail{"bob"}) == 200);
     REQUIRE(eventually([&] { return begun.size() == 2; }));
-    CHECK(work.shutdown(500ms).clean());
+    CHECK(work.shutdown(3s).clean());
     CHECK(work.job_counters().interrupted == 2);
     CHECK(work.job_counters().handed_over == 2);
     CHECK(work.job_counters().left == 0);
@@ -187,7 +187,7 @@ TEST_CASE(
         CHECK(request_with(work, spill_mail{"bob"}) == 200);
         CHECK(request_with(work, memory_mail{"cleo"}) == 200);
         REQUIRE(door.wait_for_waiters(3));
-        const auto report = work.shutdown(300ms);
+        const auto report = work.shutdown(3s);
         CHECK(report.lost.size() == 1);
         CHECK(work.job_counters().left == 0);
         CHECK(work.job_counters().handed_over == 2);
