@@ -160,7 +160,10 @@ class Process:
         return self.process.poll() is not None
 
     def wait(self):
-        return self.process.wait(PATIENCE)
+        try:
+            return self.process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            raise Failed(f"a process has not ended within {PATIENCE} s") from None
 
     def send(self, number):
         self.process.send_signal(number)
