@@ -240,5 +240,5 @@ TEST_CASE("the jobs of requests that wait at the same time are committed togethe
         respond(*after);
     }
     CHECK(at_rest(work));
-    CHECK(sent.size() == 10);
+    CHECK(test::eventually([&] { return sent.size() == 10; }));
 }
