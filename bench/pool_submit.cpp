@@ -22,6 +22,7 @@
 #include <latch>
 #include <new>
 #include <thread>
+#include <utility>
 #include <vector>
 
 namespace {
@@ -172,7 +173,7 @@ int main(int argc, char** argv) {
     const int rounds = smoke ? 3 : 201;
     postlude::dispatcher_options options;
     options.pool.threads = 1;
-    postlude::dispatcher dispatcher(options);
+    postlude::dispatcher dispatcher(std::move(options));
     boost::asio::thread_pool asio_pool(1);
     std::puts("target: at most 20 ns, 0 allocations, ratio below 0.50 into a busy pool");
     for (const std::size_t tasks : {512, 4'096, 32'768}) {

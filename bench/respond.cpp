@@ -32,6 +32,7 @@
 #include <memory>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 namespace {
@@ -290,7 +291,7 @@ int main(int argc, char** argv) {
     pin(1);
     postlude::dispatcher_options options;
     options.pool.threads = 1;
-    postlude::dispatcher dispatcher(options);
+    postlude::dispatcher dispatcher(std::move(options));
     compare("tcp_stream, response<string_body>", writer::async_write, writer::async_respond,
             "target >= 1.25", s, dispatcher);
     compare("tcp_stream, message_generator", writer::generator_write, writer::generator_respond, "",

@@ -15,6 +15,7 @@
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace {
 
@@ -83,7 +84,7 @@ void run() {
     options.pool.on_error = [](const postlude::task_failure& failure) {
         alert_on_call(failure.name, failure.request_id);
     };
-    postlude::dispatcher dispatcher(options);
+    postlude::dispatcher dispatcher(std::move(options));
     const auto mail = dispatcher.queue("mail");
     // [/readme-options]
 
