@@ -116,7 +116,13 @@ void job_claimer::claim() {
         claims_for_some_ = short_of_;
     }
     try {
-        claimed = service_.raw_store().claim(credits_, short_of_ ? short_wait : longest_wait);
+        auto& store = service_.raw_store();
+        claimed = store.claim(credits_, milliseconds(0));
+        if (claimed.empty()) {
+            // All that was spilled is claimed, so memory is good enough again.
+            look_at_backlog(std::vector<std::size_t>(credits_.size()));
+            claimed = store.claim(credits_, short_of_ ? short_wait : longest_wait);
+        }
         service_.health().worked(store_call::claim);
     } catch (const std::exception& e) {
         service_.health().failed(store_call::claim, e.what());
