@@ -73,7 +73,7 @@ public:
     /// it sends the next requests: a server that has nothing to do and sleeps is woken for all of
     /// them at once. And it never sleeps itself: else the slower a server is, the more of its
     /// responses would find the load asleep, and to wake it takes a processor that writes to a
-    /// sleeping one 3 µs and more, half of what a request takes.
+    /// sleeping one about 3 µs, a fifth of what a request took.
     std::size_t run_for(double seconds) {
         const auto end = bench_clock::now() + std::chrono::duration<double>(seconds);
         std::size_t answered = 0;

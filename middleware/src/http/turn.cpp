@@ -16,9 +16,10 @@ namespace {
 
 /// Responses that wait for each other.
 constexpr std::size_t most_together = 32;
-/// With fewer, system calls of their own cost no more.
+/// With fewer there is little to save.
 constexpr std::size_t worth_a_ring = 3;
-/// What a request may take on the average; an empty handler takes 2 to 3 µs of it, writing 5.
+/// What a request may take on the average, its writing included; with an empty handler it is
+/// about 8.
 constexpr std::chrono::microseconds quick{25};
 /// Not for one that was slow because this thread had to wait for its core.
 constexpr unsigned slow_weighs = 4;
