@@ -14,7 +14,6 @@
 namespace postlude::detail {
 
 using boost::system::error_code;
-using boost::system::system_error;
 
 namespace {
 
