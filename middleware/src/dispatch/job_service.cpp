@@ -330,6 +330,7 @@ std::size_t job_service::run_ready() {
     for (;;) {
         wait();  // until what was released before is stored, and what runs has ended
         std::vector<std::size_t> credits;
+        credits.reserve(queues_.size());
         for (const auto& q : queues_) {
             credits.push_back(std::min<std::size_t>(q.capacity, 1'000));
         }

@@ -4,6 +4,7 @@
 #include "backends/sqlite/job_table.hpp"
 
 #include <algorithm>
+#include <tuple>
 
 namespace postlude::detail::sqlite {
 
@@ -41,8 +42,9 @@ void claimer::find_sources() {
             add_source(l, served->group, true);
         }
     }
-    std::ranges::stable_sort(sources_, {},
-                             [](const source& s) { return std::pair(s.group, s.priority); });
+    std::ranges::sort(sources_, {}, [](const source& s) {
+        return std::tuple(s.group, s.priority, s.lane, s.suspects);
+    });
 }
 
 void claimer::add_source(const lane& l, std::size_t group, bool suspects) {

@@ -40,7 +40,7 @@ void use_write_ahead_log(connection& db, std::chrono::milliseconds busy_timeout)
     }
 }
 
-const sqlite_options& checked(const sqlite_options& options) {
+sqlite_options checked(sqlite_options options) {
     check_path(options.file);
     return options;
 }
