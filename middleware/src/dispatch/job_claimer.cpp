@@ -152,8 +152,9 @@ void job_claimer::claim() {
 void job_claimer::look_at_backlog(const std::vector<std::size_t>& got) {
     for (std::size_t i = 0; i != got.size(); ++i) {
         auto& queue = service_.queues()[i];
-        if (credits_[i] != 0 && got[i] < credits_[i] &&
-            queue.owed.load(std::memory_order_relaxed) == 0) {
+        // Those that are being stored right now may be overtaken, by some milliseconds; to wait for
+        // a moment without any would keep a busy queue from ever using memory again.
+        if (credits_[i] != 0 && got[i] < credits_[i]) {
             queue.spilled.store(false, std::memory_order_relaxed);
         }
     }
