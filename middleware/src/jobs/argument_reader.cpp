@@ -25,7 +25,8 @@ std::optional<T> whole(const boost::json::value& from) noexcept {
     }
     using limits = std::numeric_limits<T>;
     constexpr auto lowest = static_cast<double>(limits::min());
-    constexpr auto beyond = 2 * static_cast<double>(limits::max() / 2 + 1);
+    constexpr T half = limits::max() / 2 + 1;  // a power of two, so the double is exact
+    constexpr auto beyond = 2 * static_cast<double>(half);
     const auto d = from.get_double();
     const bool fits = d >= lowest && d < beyond && std::trunc(d) == d;
     return fits ? std::optional(static_cast<T>(d)) : std::nullopt;
