@@ -63,6 +63,27 @@ auto async_blocking(dispatcher& dispatcher, const Executor& executor, Work work,
 
 namespace detail {
 
+/// Tells a job's list whether it was stored: when the completion runs, or when that is destroyed
+/// with its event loop.
+class listed_outcome {
+public:
+    listed_outcome(job_ptr which, boost::system::error_code ec) noexcept
+        : job_(std::move(which)), ec_(ec) {}
+    listed_outcome(listed_outcome&&) noexcept = default;
+    listed_outcome& operator=(listed_outcome&&) = delete;
+    ~listed_outcome() { tell(); }
+    boost::system::error_code tell() noexcept {
+        if (const auto which = std::exchange(job_, nullptr)) {
+            deferred::enqueued(which, ec_);
+        }
+        return ec_;
+    }
+
+private:
+    job_ptr job_;
+    boost::system::error_code ec_;
+};
+
 template <class Handler, class Executor>
 class listed_waiter final : public commit_waiter {
 public:
@@ -72,9 +93,10 @@ public:
           job_(std::move(which)) {}
     void done(boost::system::error_code ec) noexcept override {
         boost::asio::post(guard_.get_executor(),
-                          [handler = std::move(handler_), which = std::move(job_), ec]() mutable {
-                              deferred::enqueued(which, ec);
-                              std::move(handler)(ec);
+                          [handler = std::move(handler_),
+                           outcome = listed_outcome(std::move(job_), ec)]() mutable {
+                              const auto told = outcome.tell();
+                              std::move(handler)(told);
                           });
     }
 
