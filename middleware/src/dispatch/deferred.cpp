@@ -12,6 +12,7 @@
 
 #include <algorithm>
 #include <future>
+#include <iterator>
 #include <utility>
 
 namespace postlude {
@@ -115,6 +116,20 @@ void settle_jobs(detail::list_state& list) noexcept {
             job->service->discard(job, list.refused);
         }
     }
+}
+
+/// Of a job: whether a response with this status has to wait for it to be stored.
+auto jobs_needed(const detail::list_state& list, unsigned status) noexcept {
+    auto outcome = list;
+    outcome.handled = status < 400 && !list.refused;
+    const bool interim = status < 200 && status != 101;  // the one that counts follows it
+    const bool open = !interim && (list.now == phase::open || list.now == phase::storing);
+    return [outcome, open](const detail::job_ptr& job) {
+        using route = detail::job::route;
+        return open && (job->way == route::stored || job->way == route::claimed) && !job->stored &&
+               !job->storing && job->now != detail::job::phase::ended &&
+               wanted(job->condition, outcome);
+    };
 }
 
 /// The outcome is known: returns what runs, newest first; the rest is discarded and counted.
@@ -271,31 +286,16 @@ void deferred::list_routed(detail::job_ptr job) {
 }
 
 bool deferred::must_commit(unsigned status) const noexcept {
-    return record_ && record_->list.jobs && !jobs_to_commit(status).empty();
-}
-
-detail::job_list deferred::jobs_to_commit(unsigned status) const {
-    detail::job_list found;
-    auto& list = record_->list;
-    const bool interim = status < 200 && status != 101;  // the one that counts follows it
-    if (!list.jobs || interim || (list.now != phase::open && list.now != phase::storing)) {
-        return found;
-    }
-    auto outcome = list;
-    outcome.handled = status < 400 && !list.refused;
-    for (const auto& job : *list.jobs) {
-        using route = detail::job::route;
-        if ((job->way == route::stored || job->way == route::claimed) && !job->stored &&
-            !job->storing && job->now != detail::job::phase::ended &&
-            wanted(job->condition, outcome)) {
-            found.push_back(job);
-        }
-    }
-    return found;
+    return has_jobs() &&
+           std::ranges::any_of(*record_->list.jobs, jobs_needed(record_->list, status));
 }
 
 void deferred::commit(unsigned status, std::unique_ptr<detail::commit_waiter> waiter) {
-    auto found = record_ ? jobs_to_commit(status) : detail::job_list{};
+    detail::job_list found;
+    if (has_jobs()) {
+        std::ranges::copy_if(*record_->list.jobs, std::back_inserter(found),
+                             jobs_needed(record_->list, status));
+    }
     if (found.empty()) {
         waiter->done({});
         return;

@@ -1,8 +1,8 @@
 // Copyright 2026 The Postlude authors. Distributed under the Boost Software License, Version 1.0.
 // What a worker does with a job, and what becomes of it then.
 #include "dispatch/job_service.hpp"
+#include "pool/task_error.hpp"
 
-#include <boost/asio/error.hpp>
 #include <boost/system/system_error.hpp>
 
 #include <spdlog/spdlog.h>
@@ -18,28 +18,6 @@ using route = job::route;
 using phase = job::phase;
 
 namespace {
-
-std::string sentence_of(const std::exception_ptr& error) {
-    try {
-        std::rethrow_exception(error);
-    } catch (const std::exception& e) {
-        const std::string_view what = e.what();
-        return std::string(what.empty() ? "an exception that says nothing" : what);
-    } catch (...) {
-        return "something that is no std::exception";
-    }
-}
-
-/// Whether a run ended because it was asked to.
-bool stopped_when_asked(const std::exception_ptr& error) noexcept {
-    try {
-        std::rethrow_exception(error);
-    } catch (const boost::system::system_error& e) {
-        return e.code() == errc::task_stopped || e.code() == boost::asio::error::operation_aborted;
-    } catch (...) {
-        return false;
-    }
-}
 
 double random_share() {
     thread_local std::minstd_rand engine{std::random_device{}()};

@@ -148,7 +148,6 @@ private:
     void read_arguments(job& j);
     /// False when there is nothing to run any more.
     bool begin(const job_ptr& j);
-    boost::asio::awaitable<void> call(job_context& context);
     void finish(const job_ptr& j, job_context* context, const std::exception_ptr& error,
                 bool unreadable = false) noexcept;
     void succeeded(const job_ptr& j, job_context& context);

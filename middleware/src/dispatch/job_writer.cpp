@@ -137,11 +137,6 @@ bool job_writer::expire() {
     return any;
 }
 
-std::size_t job_writer::unstored() const {
-    const std::lock_guard lock(mutex_);
-    return waiting_.owed.size() + writing_.owed.size();
-}
-
 bool job_writer::ready(clock::time_point now) const {
     if (!waiting_.requests.empty() || stopping_) {
         return true;

@@ -51,7 +51,6 @@ public:
     bool expire();
     /// Writes what is owed, for as long as there is time, and ends. What is left then is returned.
     std::vector<job_ptr> stop(clock::time_point until);
-    std::size_t unstored() const;
 
 private:
     struct request {

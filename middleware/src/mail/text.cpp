@@ -1,6 +1,8 @@
 // Copyright 2026 The Postlude authors. Distributed under the Boost Software License, Version 1.0.
 #include "mail/text.hpp"
 
+#include "core/utf8.hpp"
+
 #include <algorithm>
 #include <array>
 #include <cstdint>
@@ -26,24 +28,6 @@ std::size_t whole_characters(std::string_view text, std::size_t bytes) {
         --bytes;
     }
     return bytes;
-}
-
-/// The length of the character that text begins with, 0 if that is none.
-std::size_t character(std::string_view text) noexcept {
-    const auto at = [text](std::size_t i) { return static_cast<unsigned char>(text[i]); };
-    const auto first = at(0);
-    if (first < 0x80) {
-        return 1;
-    }
-    const std::size_t length = first >= 0xF0 ? 4 : first >= 0xE0 ? 3 : 2;
-    if (first < 0xC2 || first > 0xF4 || text.size() < length ||
-        !std::ranges::all_of(text.substr(1, length - 1), continues)) {
-        return 0;
-    }
-    const auto second = at(1);
-    const bool outside = (first == 0xE0 && second < 0xA0) || (first == 0xED && second > 0x9F) ||
-                         (first == 0xF0 && second < 0x90) || (first == 0xF4 && second > 0x8F);
-    return outside ? 0 : length;
 }
 
 /// Whether folding at spaces and unfolding gives it back, and nobody takes it for encoded words.
@@ -94,7 +78,7 @@ bool printable_ascii(std::string_view text) noexcept {
 
 bool valid_utf8(std::string_view text) noexcept {
     while (!text.empty()) {
-        const auto n = character(text);
+        const auto n = postlude::detail::utf8_character(text);
         if (n == 0) {
             return false;
         }

@@ -1,5 +1,6 @@
 // Copyright 2026 The Postlude authors. Distributed under the Boost Software License, Version 1.0.
 #include "pool/state.hpp"
+#include "pool/task_error.hpp"
 
 #include <boost/system/system_error.hpp>
 
@@ -22,27 +23,6 @@ void set_scheduling(scheduling wanted, spdlog::logger& log) {
     if (const int error = pthread_setschedparam(pthread_self(), policy, &priority)) {
         log.warn("a worker keeps the scheduling it was started with: {}",
                  std::generic_category().message(error));
-    }
-}
-
-std::string what(const std::exception_ptr& error) {
-    try {
-        std::rethrow_exception(error);
-    } catch (const std::exception& e) {
-        return e.what();
-    } catch (...) {
-        return "something that is no std::exception";
-    }
-}
-
-/// Whether the task ended because it was asked to: at a checkpoint, or by its cancellation.
-bool says_stopped(const std::exception_ptr& error) noexcept {
-    try {
-        std::rethrow_exception(error);
-    } catch (const boost::system::system_error& e) {
-        return e.code() == errc::task_stopped || e.code() == boost::asio::error::operation_aborted;
-    } catch (...) {
-        return false;
     }
 }
 
@@ -147,7 +127,7 @@ void thread_pool::state::finish(detail::task_slot& slot, std::exception_ptr erro
     auto* own = counts_of_this_thread(slot.queue);
     if (!error) {
         queue.finish(own, detail::outcome::completed);
-    } else if (stopping.load() && says_stopped(error)) {
+    } else if (stopping.load() && detail::stopped_when_asked(error)) {
         queue.finish(own, lose(slot, task_report::where::stopped));
     } else {
         report_failure(slot, error);
@@ -162,13 +142,13 @@ void thread_pool::state::report_failure(const detail::task_slot& slot,
         const auto name = slot.display_name();
         const auto id = slot.owner->request_id();
         const auto& queue = queues[static_cast<std::size_t>(slot.queue)].options().name;
-        logger().error("task '{}' failed: {} (request {}, queue {})", name, what(error),
-                       id.empty() ? "none" : id, queue);
+        logger().error("task '{}' failed: {} (request {}, queue {})", name,
+                       detail::sentence_of(error), id.empty() ? "none" : id, queue);
         if (options.on_error) {
             options.on_error({name, id, queue, error});
         }
     } catch (...) {
-        logger().error("the error hook failed: {}", what(std::current_exception()));
+        logger().error("the error hook failed: {}", detail::sentence_of(std::current_exception()));
     }
 }
 

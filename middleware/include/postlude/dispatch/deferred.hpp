@@ -179,7 +179,6 @@ private:
     errc list_job(detail::job_ptr job);
     /// Once its route is chosen and its place taken.
     void list_routed(detail::job_ptr job);
-    detail::job_list jobs_to_commit(unsigned status) const;
     errc hold(std::uint32_t n, queue_id queue) noexcept;
     /// Takes a place, from what is reserved or from the queue.
     errc take_place(queue_id queue) noexcept {
