@@ -38,6 +38,14 @@ struct job_queue {
     std::atomic<bool> spilled{false};
 };
 
+/// As log lines have the id of a request that there may not be.
+inline std::string_view none_if_empty(std::string_view id) noexcept {
+    return id.empty() ? "none" : id;
+}
+
+/// Throws errc::bad_option with the sentence.
+void require(bool good, const char* sentence);
+
 /// All that a dispatcher does with jobs: decides where one is kept, runs it, settles what became of
 /// it. The threads that wait for the store are its parts.
 class job_service : public std::enable_shared_from_this<job_service> {
