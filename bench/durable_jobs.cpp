@@ -14,15 +14,13 @@
 //               when the last one is stored as done.
 #include "postlude/backends/sqlite.hpp"
 #include "postlude/dispatch/async_jobs.hpp"
+#include "support/disk.hpp"
 
 #include <boost/asio/io_context.hpp>
 #include <boost/describe/class.hpp>
 
 #include <spdlog/spdlog.h>
 #include <sqlite3.h>
-
-#include <fcntl.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
@@ -38,12 +36,15 @@
 namespace {
 
 namespace asio = boost::asio;
-using steady = std::chrono::steady_clock;
+using bench::at_fraction;
+using bench::median;
+using bench::microseconds_since;
+using steady = bench::bench_clock;
 
 struct settings {
     double seconds = 2;
     int rounds = 5;
-    std::string directory = ".";
+    std::string directory = std::filesystem::temp_directory_path();
 };
 
 struct payload {
@@ -52,36 +53,6 @@ struct payload {
                                               .stored = postlude::durability::durable};
 };
 BOOST_DESCRIBE_STRUCT(payload, (), (text))
-
-double microseconds_since(steady::time_point begin) {
-    return std::chrono::duration<double, std::micro>(steady::now() - begin).count();
-}
-
-double at_fraction(std::vector<double> v, double fraction) {
-    if (v.empty()) {
-        return 0;
-    }
-    std::ranges::sort(v);
-    return v[static_cast<std::size_t>(static_cast<double>(v.size() - 1) * fraction)];
-}
-double median(std::vector<double> v) { return at_fraction(std::move(v), 0.5); }
-
-double sync_time(const std::string& directory, int n) {
-    const auto file = directory + "/sync";
-    const int fd = ::open(file.c_str(), O_CREAT | O_WRONLY | O_APPEND | O_CLOEXEC, 0600);
-    const std::vector<char> page(4096, 'x');
-    std::vector<double> times;
-    for (int i = 0; i != n; ++i) {
-        const auto begin = steady::now();
-        if (::write(fd, page.data(), page.size()) < 0 || ::fdatasync(fd) != 0) {
-            std::perror("fdatasync");
-        }
-        times.push_back(microseconds_since(begin));
-    }
-    ::close(fd);
-    std::filesystem::remove(file);
-    return median(times);
-}
 
 /// One insert a transaction, in bare SQLite.
 std::vector<double> bare_inserts(const std::string& directory, double seconds) {
@@ -222,16 +193,13 @@ void print(const std::string& name, const figures& f, double sync) {
 }
 
 void run(const settings& s) {
-    auto directory = s.directory + "/postlude-bench-XXXXXX";
-    if (!::mkdtemp(directory.data())) {
-        std::perror(directory.c_str());
-        std::exit(1);
-    }
+    const bench::disk_directory place(s.directory);
+    const auto& directory = place.path();
     constexpr std::size_t sizes[] = {1, 8, 64, 512};
     std::vector<double> syncs;
     figures bare, enqueued[4], run[4];
     for (int i = 0; i != s.rounds; ++i) {
-        syncs.push_back(sync_time(directory, s.seconds < 1 ? 20 : 300));
+        syncs.push_back(bench::median_sync(directory, s.seconds < 1 ? 20 : 300));
         const auto times = bare_inserts(directory, s.seconds / 2);
         bare.per_second.push_back(1e6 / median(times));
         bare.p50.push_back(median(times));
@@ -253,7 +221,6 @@ void run(const settings& s) {
     for (std::size_t k = 0; k != std::size(sizes); ++k) {
         print("end to end, " + std::to_string(sizes[k]) + " waiting", run[k], sync);
     }
-    std::filesystem::remove_all(directory);
 }
 
 }  // namespace

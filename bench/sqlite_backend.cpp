@@ -9,6 +9,7 @@
 #include "postlude/backends/sqlite.hpp"
 
 #include "support/child.hpp"
+#include "support/disk.hpp"
 
 #include <sqlite3.h>
 
@@ -27,7 +28,11 @@
 
 namespace {
 
-using steady = std::chrono::steady_clock;
+using bench::at_fraction;
+using bench::median;
+using bench::median_sync;
+using bench::microseconds_since;
+using steady = bench::bench_clock;
 using postlude::job_id;
 using postlude::put;
 using postlude::settlement;
@@ -39,25 +44,6 @@ struct sizes {
     std::size_t behind = 1'000'000;
     int rounds = 5;
 };
-
-double microseconds_since(steady::time_point begin) {
-    return std::chrono::duration<double, std::micro>(steady::now() - begin).count();
-}
-
-/// Of all threads, the checkpointer's too: what is left when the disk and the neighbours on a
-/// shared machine are taken out.
-double cpu_microseconds() {
-    timespec t{};
-    ::clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-    return static_cast<double>(t.tv_sec) * 1e6 + static_cast<double>(t.tv_nsec) / 1e3;
-}
-
-double at_fraction(std::vector<double> v, double fraction) {
-    std::ranges::sort(v);
-    return v[static_cast<std::size_t>(static_cast<double>(v.size() - 1) * fraction)];
-}
-
-double median(std::vector<double> v) { return at_fraction(std::move(v), 0.5); }
 
 /// One store in a directory of its own, opened as the dispatcher would.
 class open_store {
@@ -94,22 +80,6 @@ private:
     job_id next_ = 0;
     std::string arguments_ = R"({"text":")" + std::string(288, 'x') + R"("})";
 };
-
-double median_sync(const std::string& directory, std::size_t n) {
-    const auto file = directory + "/sync";
-    const int fd = ::open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    const std::vector<char> block(4096, 'x');
-    std::vector<double> times;
-    for (std::size_t i = 0; i < n; ++i) {
-        const auto begin = steady::now();
-        if (::write(fd, block.data(), block.size()) < 0 || ::fdatasync(fd) != 0) {
-            bench::fail("fdatasync");
-        }
-        times.push_back(microseconds_since(begin));
-    }
-    ::close(fd);
-    return median(times);
-}
 
 void print_latency(const char* name, const std::vector<double>& times, double f) {
     const auto p50 = at_fraction(times, 0.5);
@@ -277,10 +247,8 @@ int main(int argc, char** argv) {
             parent = argv[i];
         }
     }
-    auto directory = parent + "/bench_sqlite.XXXXXX";
-    if (!::mkdtemp(directory.data())) {
-        bench::fail("mkdtemp");
-    }
+    const bench::disk_directory place(parent);
+    const auto& directory = place.path();
     const auto f = median_sync(directory, s.syncs);
     std::printf("F, an append of 4 KiB and fdatasync: %.0f us\n", f);
     // Forks, so before any thread.
@@ -289,5 +257,4 @@ int main(int argc, char** argv) {
     groups(directory, s);
     claims(directory, s);
     std::printf("F at the end: %.0f us\n", median_sync(directory, s.syncs));
-    std::filesystem::remove_all(directory);
 }
