@@ -217,7 +217,10 @@ TEST_CASE("what is registered while the response waits for its commit is stored 
 TEST_CASE("the jobs of requests that wait at the same time are committed together") {
     struct waiter final : detail::commit_waiter {
         explicit waiter(std::atomic<int>& n) : stored(n) {}
-        void done(boost::system::error_code ec) noexcept override { stored += ec ? 0 : 1; }
+        void done(std::unique_ptr<commit_waiter> /*self*/,
+                  boost::system::error_code ec) noexcept override {
+            stored += ec ? 0 : 1;
+        }
         std::atomic<int>& stored;
     };
     job_world world;

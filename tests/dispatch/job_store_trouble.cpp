@@ -142,7 +142,10 @@ TEST_CASE("a job accepted before, whose answer was lost, is stored once") {
 TEST_CASE("a withdrawal that fails is tried again, and spoils nothing that was written with it") {
     struct waiter final : detail::commit_waiter {
         explicit waiter(std::atomic<int>& a) : answer(a) {}
-        void done(boost::system::error_code ec) noexcept override { answer = ec ? 503 : 200; }
+        void done(std::unique_ptr<commit_waiter> /*self*/,
+                  boost::system::error_code ec) noexcept override {
+            answer = ec ? 503 : 200;
+        }
         std::atomic<int>& answer;
     };
     job_world world;

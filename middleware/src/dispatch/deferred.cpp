@@ -217,12 +217,12 @@ void deferred::enqueue_now(detail::job_ptr job, std::unique_ptr<detail::commit_w
     const auto queue = job->kind->queue;
     const auto answer = service.choose_route(*job, false, [&] { return take_place(queue); });
     if (answer != detail::accepted) {
-        waiter->done(make_error_code(answer));
+        detail::commit_waiter::finish(std::move(waiter), make_error_code(answer));
         return;
     }
     if (job->way != detail::job::route::stored) {
         list_routed(std::move(job));
-        waiter->done({});
+        detail::commit_waiter::finish(std::move(waiter), {});
         return;
     }
     job->storing = true;
@@ -297,7 +297,7 @@ void deferred::commit(unsigned status, std::unique_ptr<detail::commit_waiter> wa
                              jobs_needed(record_->list, status));
     }
     if (found.empty()) {
-        waiter->done({});
+        detail::commit_waiter::finish(std::move(waiter), {});
         return;
     }
     record_->list.now = phase::storing;
@@ -322,7 +322,10 @@ deferred deferred::hold_for_commit() noexcept {
 boost::system::error_code commit(deferred& after, unsigned status) {
     struct waiter final : detail::commit_waiter {
         explicit waiter(std::promise<boost::system::error_code> p) : promise(std::move(p)) {}
-        void done(boost::system::error_code ec) noexcept override { promise.set_value(ec); }
+        void done(std::unique_ptr<commit_waiter> /*self*/,
+                  boost::system::error_code ec) noexcept override {
+            promise.set_value(ec);
+        }
         std::promise<boost::system::error_code> promise;
     };
     std::promise<boost::system::error_code> promise;

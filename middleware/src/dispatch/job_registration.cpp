@@ -102,13 +102,13 @@ put job_service::make_put(job& j, bool claimed) const {
 }
 
 void job_service::store(job_list jobs, std::unique_ptr<commit_waiter> waiter) {
-    std::vector<put> puts;
-    puts.reserve(jobs.size());
+    waiter->puts.reserve(jobs.size());
     for (const auto& j : jobs) {
-        puts.push_back(make_put(*j, j->way == route::claimed));
+        waiter->puts.push_back(make_put(*j, j->way == route::claimed));
         j->tried = true;
     }
-    writer_.submit(std::move(jobs), std::move(puts), std::move(waiter));
+    waiter->jobs = std::move(jobs);
+    writer_.submit(std::move(waiter));
 }
 
 void job_service::release(const job_ptr& j) noexcept {
@@ -262,7 +262,7 @@ void job_service::unstorable(const job_ptr& j) noexcept {
 void job_service::enqueue(const job_ptr& j, std::unique_ptr<commit_waiter> waiter) {
     const auto answer = choose_route(*j, true, [&] { return pool_->reserve(j->kind->queue); });
     if (answer != accepted) {
-        waiter->done(make_error_code(answer));
+        commit_waiter::finish(std::move(waiter), make_error_code(answer));
         return;
     }
     switch (j->way) {
@@ -271,7 +271,9 @@ void job_service::enqueue(const job_ptr& j, std::unique_ptr<commit_waiter> waite
         struct then_release final : commit_waiter {
             then_release(job_ptr which, std::unique_ptr<commit_waiter> w)
                 : j(std::move(which)), next(std::move(w)) {}
-            void done(error_code ec) noexcept override {
+            void done(std::unique_ptr<commit_waiter> self, error_code ec) noexcept override {
+                next->inner = std::move(self);
+                auto then = std::move(next);
                 auto& service = *j->service;
                 if (ec) {
                     service.discard(j, true);
@@ -284,13 +286,13 @@ void job_service::enqueue(const job_ptr& j, std::unique_ptr<commit_waiter> waite
                 if (!ec && service.settings().running == job_running::at_once) {
                     // Not here: the runs need this thread for their ends.
                     service.run_blocking(
-                        [&service, j = j, next = std::shared_ptr<commit_waiter>(std::move(next))] {
+                        [&service, last = std::make_shared<decltype(then)>(std::move(then))] {
                             service.run_at_once();
-                            next->done({});
+                            finish(std::move(*last), {});
                         });
                     return;
                 }
-                next->done(ec);
+                finish(std::move(then), ec);
             }
             job_ptr j;
             std::unique_ptr<commit_waiter> next;
@@ -304,7 +306,7 @@ void job_service::enqueue(const job_ptr& j, std::unique_ptr<commit_waiter> waite
         break;
     case route::timed: release(j); break;
     }
-    waiter->done({});
+    commit_waiter::finish(std::move(waiter), {});
 }
 
 }  // namespace postlude::detail

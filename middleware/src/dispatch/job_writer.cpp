@@ -52,15 +52,15 @@ void job_writer::start() {
     thread_ = std::thread([this, keep_alive = service_.shared_from_this()] { run(); });
 }
 
-void job_writer::submit(job_list jobs, std::vector<put> puts,
-                        std::unique_ptr<commit_waiter> waiter) {
+void job_writer::submit(waiter_ptr waiter) {
     auto refusal =
         service_.health().too_early() ? error_code(errc::store_unavailable) : error_code();
     if (!refusal) {
         const std::lock_guard lock(mutex_);
         if (!closed()) {
-            waiting_.requests.push_back(
-                {std::move(jobs), std::move(puts), std::move(waiter), clock::now()});
+            waiter->begun = clock::now();
+            const auto count = waiter->jobs.size();
+            waiting_.requests.push_back({std::move(waiter), count});
             if (std::exchange(sleeping_, false)) {
                 changed_.notify_one();
             }
@@ -69,7 +69,7 @@ void job_writer::submit(job_list jobs, std::vector<put> puts,
         }
         refusal = errc::stopped;
     }
-    waiter->done(refusal);
+    commit_waiter::finish(std::move(waiter), refusal);
 }
 
 bool job_writer::owe(job_ptr job, put what) {
@@ -114,25 +114,26 @@ void job_writer::withdraw(std::vector<job_id> ids) {
 
 bool job_writer::expire() {
     const auto before = clock::now() - service_.settings().commit_timeout;
-    std::list<request> late;
+    std::vector<waiter_ptr> late;
     bool any = false;
     {
         const std::lock_guard lock(mutex_);
         // In the order in which they came, so the oldest are in front. Those not begun yet go;
         // those that are being written are answered, and withdrawn when the store has answered.
         auto& requests = waiting_.requests;
-        while (!requests.empty() && requests.front().begun < before) {
-            late.splice(late.end(), requests, requests.begin());
+        while (!requests.empty() && requests.front().waiter->begun < before) {
+            late.push_back(std::move(requests.front().waiter));
+            requests.pop_front();
         }
         for (auto& r : writing_.requests) {
-            if (r.waiter && r.begun < before) {
-                late.emplace_back().waiter = std::move(r.waiter);
+            if (r.waiter && r.waiter->begun < before) {
+                late.push_back(std::move(r.waiter));
             }
         }
         any = !requests.empty() || !writing_.requests.empty();
     }
-    for (auto& r : late) {
-        r.waiter->done(errc::store_timeout);
+    for (auto& waiter : late) {
+        commit_waiter::finish(std::move(waiter), errc::store_timeout);
     }
     return any;
 }
@@ -194,9 +195,12 @@ void job_writer::gather(std::unique_lock<std::mutex>& lock) {
 
 void job_writer::take() {
     auto& from = waiting_.requests;
-    for (std::size_t n = 0; !from.empty() && n < puts_at_once;) {
-        n += from.front().puts.size();
-        writing_.requests.splice(writing_.requests.end(), from, from.begin());
+    puts_.clear();
+    while (!from.empty() && puts_.size() < puts_at_once) {
+        // The texts are lent, and go back with the answer.
+        std::ranges::move(from.front().waiter->puts, std::back_inserter(puts_));
+        writing_.requests.push_back(std::move(from.front()));
+        from.pop_front();
     }
     if (clock::now() >= not_before_ || !writing_.requests.empty() || stopping_) {
         writing_.owed = take_front(waiting_.owed, endings_at_once);
@@ -239,12 +243,7 @@ void job_writer::run() {
 }
 
 void job_writer::write() {
-    puts_.clear();
     settlements_.clear();
-    // The texts are lent, not copied; what fails gets them back.
-    for (auto& r : writing_.requests) {
-        std::ranges::move(r.puts, std::back_inserter(puts_));
-    }
     for (auto& o : writing_.owed) {
         puts_.push_back(std::move(o.what));
     }
@@ -288,41 +287,25 @@ void job_writer::pause(store_call which) {
 }
 
 void job_writer::answer(const commit_result& result) {
-    std::vector<std::pair<std::unique_ptr<commit_waiter>, error_code>> answers;
+    std::vector<std::pair<waiter_ptr, error_code>> answers;
     std::vector<job_id> withdrawn;
     std::size_t i = 0;
     {
         const std::lock_guard lock(mutex_);
         not_before_ = {};
         for (auto& r : writing_.requests) {
-            const auto first = i;
-            i += r.jobs.size();
-            const auto results = std::span(result.puts).subspan(first, r.jobs.size());
-            using outcome = put_result::outcome;
+            const auto results = std::span(result.puts).subspan(i, r.count);
+            const auto puts = std::span(puts_).subspan(i, r.count);
+            i += r.count;
             const bool all = std::ranges::all_of(
-                results, [](const auto& p) { return p.what == outcome::stored; });
-            for (std::size_t k = 0; k != results.size(); ++k) {
-                auto& job = *r.jobs[k];
-                const bool claimed = puts_[first + k].claimed;
-                if (all && r.waiter) {
-                    job.stored = true;
-                    if (claimed) {
-                        job.held = results[k].held;
-                        service_.in_hand().add(r.jobs[k]);  // its lease is renewed from now on
-                    }
-                } else if (results[k].what != outcome::refused) {
-                    // Nobody was told that it is there, so it must not be.
-                    if (claimed && results[k].what == outcome::stored) {
-                        waiting_.endings.push_back(
-                            {nullptr,
-                             {results[k].held, verdict::withdrawn, {}, "its request failed", {}},
-                             {}});
-                    } else {
-                        withdrawn.push_back(puts_[first + k].job.id);
-                    }
-                }
+                results, [](const auto& p) { return p.what == put_result::outcome::stored; });
+            if (all && r.waiter) {
+                hand_out(*r.waiter, results);
+            } else {
+                take_back(puts, results, withdrawn);
             }
             if (r.waiter) {
+                std::ranges::move(puts, r.waiter->puts.begin());
                 answers.emplace_back(std::move(r.waiter),
                                      all ? error_code() : errc::store_unavailable);
             }
@@ -332,7 +315,7 @@ void job_writer::answer(const commit_result& result) {
         waiting_.withdrawn.insert(waiting_.withdrawn.end(), withdrawn.begin(), withdrawn.end());
     }
     for (auto& [waiter, ec] : answers) {
-        waiter->done(ec);
+        commit_waiter::finish(std::move(waiter), ec);
     }
     for (auto& o : writing_.owed) {
         o.what = std::move(puts_[i]);
@@ -345,6 +328,33 @@ void job_writer::answer(const commit_result& result) {
     const std::lock_guard lock(mutex_);
     writing_.owed.clear();
     writing_.endings.clear();
+}
+
+void job_writer::hand_out(const commit_waiter& waiter, std::span<const put_result> results) {
+    for (std::size_t k = 0; k != results.size(); ++k) {
+        auto& job = *waiter.jobs[k];
+        job.stored = true;
+        if (job.way == job::route::claimed) {
+            job.held = results[k].held;
+            service_.in_hand().add(waiter.jobs[k]);  // its lease is renewed from now on
+        }
+    }
+}
+
+void job_writer::take_back(std::span<const put> puts, std::span<const put_result> results,
+                           std::vector<job_id>& withdrawn) {
+    // Nobody was told that it is there, so it must not be.
+    for (std::size_t k = 0; k != results.size(); ++k) {
+        if (results[k].what == put_result::outcome::refused) {
+            continue;
+        }
+        if (puts[k].claimed && results[k].what == put_result::outcome::stored) {
+            waiting_.endings.push_back(
+                {nullptr, {results[k].held, verdict::withdrawn, {}, "its request failed", {}}, {}});
+        } else {
+            withdrawn.push_back(puts[k].job.id);
+        }
+    }
 }
 
 void job_writer::wrote(owed_job& owed, const put_result& result) {
@@ -372,12 +382,12 @@ void job_writer::wrote(job_ending& ending, settled result) {
 }
 
 void job_writer::fail() {
-    std::vector<std::unique_ptr<commit_waiter>> answers;
+    std::vector<waiter_ptr> answers;
     {
         const std::lock_guard lock(mutex_);
         std::size_t i = 0;
         for (auto& r : writing_.requests) {
-            i += r.puts.size();
+            i += r.count;
             if (r.waiter) {
                 answers.push_back(std::move(r.waiter));
             }
@@ -395,7 +405,7 @@ void job_writer::fail() {
         pause(store_call::commit);
     }
     for (auto& waiter : answers) {
-        waiter->done(errc::store_unavailable);
+        commit_waiter::finish(std::move(waiter), errc::store_unavailable);
     }
 }
 
@@ -404,7 +414,7 @@ std::vector<job_ptr> job_writer::stop(clock::time_point until) {
     if (!thread_.joinable()) {
         return left;
     }
-    std::list<request> unanswered;
+    std::vector<waiter_ptr> unanswered;
     {
         std::unique_lock lock(mutex_);
         stopping_ = true;
@@ -420,16 +430,18 @@ std::vector<job_ptr> job_writer::stop(clock::time_point until) {
                     }
                 }
             }
-            unanswered.splice(unanswered.end(), waiting_.requests);
-            for (auto& r : writing_.requests) {
-                unanswered.emplace_back().waiter = std::move(r.waiter);
+            for (auto* list : {&waiting_.requests, &writing_.requests}) {
+                for (auto& r : *list) {
+                    if (r.waiter) {
+                        unanswered.push_back(std::move(r.waiter));
+                    }
+                }
             }
+            waiting_.requests.clear();
         }
     }
-    for (auto& r : unanswered) {
-        if (r.waiter) {
-            r.waiter->done(errc::stopped);
-        }
+    for (auto& waiter : unanswered) {
+        commit_waiter::finish(std::move(waiter), errc::stopped);
     }
     const auto ended = [this] {
         const std::lock_guard lock(mutex_);

@@ -9,9 +9,9 @@
 #include <condition_variable>
 #include <deque>
 #include <functional>
-#include <list>
 #include <memory>
 #include <mutex>
+#include <span>
 #include <thread>
 #include <vector>
 
@@ -37,9 +37,9 @@ public:
     explicit job_writer(job_service& service) noexcept : service_(service) {}
     void start();
 
-    /// Stores jobs as one. `waiter` gets errc::store_unavailable, errc::store_timeout,
-    /// errc::stopped.
-    void submit(job_list jobs, std::vector<put> puts, std::unique_ptr<commit_waiter> waiter);
+    /// Stores the jobs of one that waits, as one. It gets errc::store_unavailable,
+    /// errc::store_timeout, errc::stopped.
+    void submit(std::unique_ptr<commit_waiter> waiter);
     /// Stores one that was accepted already. False when nothing is written any more.
     bool owe(job_ptr job, put what);
     /// Likewise.
@@ -53,11 +53,10 @@ public:
     std::vector<job_ptr> stop(clock::time_point until);
 
 private:
+    using waiter_ptr = std::unique_ptr<commit_waiter>;
     struct request {
-        job_list jobs;
-        std::vector<put> puts;
-        std::unique_ptr<commit_waiter> waiter;  ///< null once it is answered
-        clock::time_point begun;
+        waiter_ptr waiter;  ///< null once it is answered
+        std::size_t count;  ///< of its jobs
     };
     struct owed_job {
         job_ptr job;
@@ -65,7 +64,7 @@ private:
         bool may_be_there = false;  ///< an earlier try had no answer
     };
     struct batch {
-        std::list<request> requests;
+        std::deque<request> requests;
         std::vector<owed_job> owed;
         std::vector<job_ending> endings;
         std::vector<job_id> withdrawn;
@@ -87,6 +86,11 @@ private:
     void take();
     void write();
     void answer(const commit_result& result);
+    /// What those who wait get to know of their jobs.
+    void hand_out(const commit_waiter& waiter, std::span<const put_result> results);
+    /// What was stored of a request that has failed.
+    void take_back(std::span<const put> puts, std::span<const put_result> results,
+                   std::vector<job_id>& withdrawn);
     void fail();
     void wrote(owed_job& owed, const put_result& result);
     void wrote(job_ending& ending, settled result);
@@ -96,8 +100,8 @@ private:
     mutable std::mutex mutex_;
     std::condition_variable changed_;
     batch waiting_;
-    batch
-        writing_;  ///< `requests` under the mutex, since they may expire; the rest the thread's own
+    /// `requests` under the mutex, since they may expire; the rest is the thread's own.
+    batch writing_;
     clock::time_point oldest_ending_;
     clock::time_point not_before_{};  ///< the next try of what is owed, after a failure
     std::size_t answered_ = 0;  ///< requests of the last batch, and those that waited by its end

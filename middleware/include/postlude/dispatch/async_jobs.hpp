@@ -11,26 +11,6 @@ namespace postlude {
 
 namespace detail {
 
-template <class Handler, class Executor>
-class enqueue_waiter final : public commit_waiter {
-public:
-    enqueue_waiter(Handler&& handler, const Executor& fallback)
-        : handler_(std::move(handler)),
-          guard_(boost::asio::get_associated_executor(handler_, fallback)) {}
-    void done(boost::system::error_code ec) noexcept override {
-        boost::asio::post(guard_.get_executor(),
-                          [handler = std::move(handler_), ec, id = ec ? 0 : id]() mutable {
-                              std::move(handler)(ec, id);
-                          });
-    }
-    job_id id = 0;
-
-private:
-    using executor = boost::asio::associated_executor_t<Handler, Executor>;
-    Handler handler_;
-    boost::asio::executor_work_guard<executor> guard_;
-};
-
 /// Runs `work(dispatcher)` where it may block, and completes with what it returns.
 template <class Result, class Executor, class Work, class CompletionToken>
 auto async_blocking(dispatcher& dispatcher, const Executor& executor, Work work,
@@ -64,46 +44,25 @@ auto async_blocking(dispatcher& dispatcher, const Executor& executor, Work work,
 namespace detail {
 
 /// Tells a job's list whether it was stored: when the completion runs, or when that is destroyed
-/// with its event loop.
-class listed_outcome {
+/// with its event loop, if it has been stored by then.
+class listed_call {
 public:
-    listed_outcome(job_ptr which, boost::system::error_code ec) noexcept
-        : job_(std::move(which)), ec_(ec) {}
-    listed_outcome(listed_outcome&&) noexcept = default;
-    listed_outcome& operator=(listed_outcome&&) = delete;
-    ~listed_outcome() { tell(); }
-    boost::system::error_code tell() noexcept {
-        if (const auto which = std::exchange(job_, nullptr)) {
-            deferred::enqueued(which, ec_);
+    explicit listed_call(job_ptr which) noexcept : job_(std::move(which)) {}
+    listed_call(listed_call&&) noexcept = default;
+    listed_call& operator=(listed_call&&) = delete;
+    ~listed_call() {
+        if (job_) {
+            deferred::enqueued(
+                job_, job_->stored ? boost::system::error_code() : make_error_code(errc::stopped));
         }
-        return ec_;
+    }
+    template <class Handler>
+    void operator()(Handler&& handler, boost::system::error_code ec) {
+        deferred::enqueued(std::exchange(job_, nullptr), ec);
+        std::forward<Handler>(handler)(ec);
     }
 
 private:
-    job_ptr job_;
-    boost::system::error_code ec_;
-};
-
-template <class Handler, class Executor>
-class listed_waiter final : public commit_waiter {
-public:
-    listed_waiter(Handler&& handler, const Executor& fallback, job_ptr which)
-        : handler_(std::move(handler)),
-          guard_(boost::asio::get_associated_executor(handler_, fallback)),
-          job_(std::move(which)) {}
-    void done(boost::system::error_code ec) noexcept override {
-        boost::asio::post(guard_.get_executor(),
-                          [handler = std::move(handler_),
-                           outcome = listed_outcome(std::move(job_), ec)]() mutable {
-                              const auto told = outcome.tell();
-                              std::move(handler)(told);
-                          });
-    }
-
-private:
-    using executor = boost::asio::associated_executor_t<Handler, Executor>;
-    Handler handler_;
-    boost::asio::executor_work_guard<executor> guard_;
     job_ptr job_;
 };
 
@@ -116,8 +75,8 @@ auto deferred::async_enqueue(Args args, job_options options, const Executor& exe
                         std::move(options));
     return boost::asio::async_initiate<CompletionToken, void(boost::system::error_code)>(
         [this, executor](auto handler, detail::job_ptr job) {
-            auto waiter = std::make_unique<detail::listed_waiter<decltype(handler), Executor>>(
-                std::move(handler), executor, job);
+            auto waiter =
+                detail::make_waiter(std::move(handler), executor, detail::listed_call(job));
             enqueue_now(std::move(job), std::move(waiter));
         },
         token, std::move(job));
@@ -142,11 +101,11 @@ auto async_enqueue(dispatcher& dispatcher, Args args, job_options options, const
                                 std::move(options), {});
     return boost::asio::async_initiate<CompletionToken, void(boost::system::error_code, job_id)>(
         [executor](auto handler, detail::job_ptr job) {
-            auto waiter = std::make_unique<detail::enqueue_waiter<decltype(handler), Executor>>(
-                std::move(handler), executor);
-            waiter->id = job->record.id;
+            const auto call = [id = job->record.id](auto&& handler, boost::system::error_code ec) {
+                std::move(handler)(ec, ec ? 0 : id);
+            };
             auto& service = *job->service;
-            detail::enqueue(service, job, std::move(waiter));
+            detail::enqueue(service, job, detail::make_waiter(std::move(handler), executor, call));
         },
         token, std::move(job));
 }

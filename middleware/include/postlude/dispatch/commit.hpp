@@ -19,34 +19,38 @@ namespace postlude {
 
 namespace detail {
 
-/// Posts a completion handler, with what it is called with, to its executor.
-template <class Handler, class Executor>
-class posting_waiter final : public commit_waiter {
+/// Posts a completion handler to its executor.
+/// @tparam Call what is called there with the handler and the error.
+template <class Handler, class Executor, class Call>
+class posting_waiter : public commit_waiter {
 public:
-    posting_waiter(Handler&& handler, const Executor& fallback, deferred* after)
+    /// @param fallback the executor, where the handler has none of its own.
+    posting_waiter(Handler&& handler, const Executor& fallback, Call call)
         : handler_(std::move(handler)),
           guard_(boost::asio::get_associated_executor(handler_, fallback)),
-          after_(after) {}
-    void done(boost::system::error_code ec) noexcept override {
-        boost::asio::post(guard_.get_executor(),
-                          [handler = std::move(handler_), after = after_, ec]() mutable {
-                              after->committed(ec);
-                              std::move(handler)(ec);
-                          });
-    }
+          call_(std::move(call)) {}
 
 private:
     using executor = boost::asio::associated_executor_t<Handler, Executor>;
+
+    void done(std::unique_ptr<commit_waiter> self, boost::system::error_code ec) noexcept override {
+        boost::asio::post(guard_.get_executor(), [this, self = std::move(self), ec]() mutable {
+            auto handler = std::move(handler_);
+            auto call = std::move(call_);
+            self.reset();
+            call(std::move(handler), ec);
+        });
+    }
+
     Handler handler_;
     boost::asio::executor_work_guard<executor> guard_;
-    deferred* after_;
+    Call call_;
 };
 
-template <class Executor, class Handler>
-std::unique_ptr<commit_waiter> make_waiter(Handler&& handler, const Executor& executor,
-                                           deferred& after) {
-    return std::make_unique<posting_waiter<std::decay_t<Handler>, Executor>>(
-        std::forward<Handler>(handler), executor, &after);
+template <class Handler, class Executor, class Call>
+std::unique_ptr<commit_waiter> make_waiter(Handler&& handler, const Executor& executor, Call call) {
+    return std::make_unique<posting_waiter<std::decay_t<Handler>, Executor, Call>>(
+        std::forward<Handler>(handler), executor, std::move(call));
 }
 
 }  // namespace detail
@@ -71,7 +75,11 @@ auto async_commit(deferred& after, unsigned status, const Executor& executor,
                   CompletionToken&& token = CompletionToken()) {
     return boost::asio::async_initiate<CompletionToken, void(boost::system::error_code)>(
         [&after, status, executor](auto handler) {
-            after.commit(status, detail::make_waiter(std::move(handler), executor, after));
+            const auto call = [&after](auto&& handler, boost::system::error_code ec) {
+                after.committed(ec);
+                std::move(handler)(ec);
+            };
+            after.commit(status, detail::make_waiter(std::move(handler), executor, call));
         },
         token);
 }

@@ -139,7 +139,7 @@ public:
     // For Postlude's own parts.
 
     bool has_jobs() const noexcept { return record_ && record_->list.jobs; }
-    /// Calls `waiter` when what has to be is stored, at once if there is nothing, or refuses.
+    /// Finishes `waiter` when what has to be is stored, at once if there is nothing, or refuses.
     void commit(unsigned status, std::unique_ptr<detail::commit_waiter> waiter);
     /// The same for one job, which is not in the list yet.
     void enqueue_now(detail::job_ptr job, std::unique_ptr<detail::commit_waiter> waiter);

@@ -7,17 +7,43 @@
 
 #include <boost/system/error_code.hpp>
 
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 namespace postlude::detail {
 
-/// Told what became of a commit: once, on a thread of the dispatcher's, with no lock held.
+/// A commit that somebody waits for, with what is to be stored.
+///
+/// It goes through the dispatcher and back to its maker as one object, and so do the texts in it:
+/// memory that another thread frees costs both of them the allocator's lock, more than the job
+/// itself.
 class commit_waiter {
 public:
+    commit_waiter() = default;
+    commit_waiter(const commit_waiter&) = delete;
+    commit_waiter& operator=(const commit_waiter&) = delete;
     virtual ~commit_waiter() = default;
-    virtual void done(boost::system::error_code ec) noexcept = 0;
+
+    /// Tells `waiter` what became of it, and gives it to itself: once, on a thread of the
+    /// dispatcher's or the caller's, with no lock held.
+    static void finish(std::unique_ptr<commit_waiter> waiter,
+                       boost::system::error_code ec) noexcept {
+        auto& w = *waiter;
+        w.done(std::move(waiter), ec);
+    }
+
+    job_list jobs;
+    std::vector<put> puts;  ///< one for each of `jobs`
+    std::chrono::steady_clock::time_point begun;
+    std::unique_ptr<commit_waiter> inner;  ///< that had been in the way, to be destroyed with this
+
+private:
+    virtual void done(std::unique_ptr<commit_waiter> self,
+                      boost::system::error_code ec) noexcept = 0;
 };
 
 // The way into the dispatcher's jobs for what is made in headers.
@@ -28,11 +54,11 @@ job_ptr make_job(const std::shared_ptr<job_service>& service, std::string_view k
                  std::unique_ptr<job_arguments> args, job_options&& options,
                  std::string_view request_id);
 
-/// Accepts a job outside any request, or refuses it by an error. Calls `waiter` in either case, and
-/// perhaps before it returns.
+/// Accepts a job outside any request, or refuses it by an error. Finishes `waiter` in either case,
+/// and perhaps before it returns.
 void enqueue(job_service& service, const job_ptr& job, std::unique_ptr<commit_waiter> waiter);
 
-/// Stores jobs as one. Calls `waiter`, perhaps before it returns.
+/// Stores jobs as one. Finishes `waiter`, perhaps before it returns.
 void store(job_service& service, job_list jobs, std::unique_ptr<commit_waiter> waiter);
 
 /// Runs something that blocks on the dispatcher's own thread for that.
