@@ -102,7 +102,7 @@ auto async_enqueue(dispatcher& dispatcher, Args args, job_options options, const
     return boost::asio::async_initiate<CompletionToken, void(boost::system::error_code, job_id)>(
         [executor](auto handler, detail::job_ptr job) {
             const auto call = [id = job->record.id](auto&& handler, boost::system::error_code ec) {
-                std::move(handler)(ec, ec ? 0 : id);
+                std::forward<decltype(handler)>(handler)(ec, ec ? 0 : id);
             };
             auto& service = *job->service;
             detail::enqueue(service, job, detail::make_waiter(std::move(handler), executor, call));

@@ -77,7 +77,7 @@ auto async_commit(deferred& after, unsigned status, const Executor& executor,
         [&after, status, executor](auto handler) {
             const auto call = [&after](auto&& handler, boost::system::error_code ec) {
                 after.committed(ec);
-                std::move(handler)(ec);
+                std::forward<decltype(handler)>(handler)(ec);
             };
             after.commit(status, detail::make_waiter(std::move(handler), executor, call));
         },
