@@ -66,6 +66,12 @@ build() {
         quietly cmake --build "build/$preset" ${1+--target "$@"}
 }
 
+# failures LOG: what failed in it, once more, where a reader of the last lines sees it.
+failures() {
+    printf '\nWhat failed:\n'
+    grep -aE -B 12 -A 8 'FAILED:$|Sanitizer' "$1" | cut -c 1-160 | tail -n 150
+}
+
 # run_tests PRESET: builds and runs the Catch2 tests and counts them.
 run_tests() {
     local log=$PWD/build/$1/tests.log plain=() count
@@ -76,7 +82,7 @@ run_tests() {
         plain=(setarch -R)
     fi
     "${plain[@]}" ctest --test-dir "build/$1" --no-tests=error -V --output-log "$log" >/dev/null ||
-        { cat "$log"; return 1; }
+        { cat "$log"; failures "$log"; return 1; }
     count=$(sed -nE 's/.*All tests passed \(.* in ([0-9]+) test cases?\).*/\1/p' "$log" |
         awk '{ n += $1 } END { print n + 0 }')
     ((count > 0)) || { cat "$log"; return 1; }

@@ -194,8 +194,7 @@ public:
 
     /// Whether something has come, or the connection has ended, within that time.
     bool readable(std::chrono::milliseconds within) const {
-        pollfd asked{.fd = fd_, .events = POLLIN, .revents = 0};
-        return buffer_.size() != 0 || ::poll(&asked, 1, static_cast<int>(within.count())) > 0;
+        return buffer_.size() != 0 || wait_for(POLLIN, within);
     }
 
     /// Waits for the end of the connection; false when more bytes come first.
@@ -242,10 +241,36 @@ private:
     }
     template <class Address>
     void connect(const Address& address) {
+        int why = 0;
         if (::connect(fd_, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
-            const auto why = errno;
+            why = errno;
+        }
+        // The end of an io_uring disturbs the threads that used it, as a signal would: what waits
+        // with a limit ends then. Connecting goes on (connect(2), EINTR).
+        if (why == EINTR) {
+            socklen_t size = sizeof why;
+            if (!wait_for(POLLOUT, patience)) {
+                why = ETIMEDOUT;
+            } else if (::getsockopt(fd_, SOL_SOCKET, SO_ERROR, &why, &size) != 0) {
+                why = errno;
+            }
+        }
+        if (why != 0) {
             ::close(fd_);
             throw std::system_error(why, std::generic_category(), "connect");
+        }
+    }
+
+    bool wait_for(short events, std::chrono::milliseconds within) const {
+        const auto deadline = std::chrono::steady_clock::now() + within;
+        for (;;) {
+            const auto left = std::chrono::ceil<std::chrono::milliseconds>(
+                deadline - std::chrono::steady_clock::now());
+            pollfd asked{.fd = fd_, .events = events, .revents = 0};
+            const auto n = ::poll(&asked, 1, static_cast<int>(std::max<long>(left.count(), 0)));
+            if (n >= 0 || errno != EINTR) {
+                return n > 0;
+            }
         }
     }
 

@@ -11,6 +11,8 @@
 namespace postlude::http::detail {
 
 /// Writes to many sockets with one system call, by Linux's io_uring. Used by one thread at a time.
+/// Its end disturbs the threads that used it once, as a signal would: a blocking call on a socket
+/// with a limit (SO_RCVTIMEO, SO_SNDTIMEO) may then end with EINTR.
 class send_ring {
 public:
     struct item {
