@@ -20,8 +20,6 @@ namespace postlude::http::detail {
 
 #if defined(__linux__) && __has_include(<linux/io_uring.h>)
 
-namespace {
-
 /// A part of memory that is shared with the system.
 class mapping {
 public:
@@ -47,8 +45,6 @@ private:
     void* at_ = MAP_FAILED;
     std::size_t size_ = 0;
 };
-
-}  // namespace
 
 /// The two rings that io_uring(7) describes, both empty between two calls of `send`. What is sent
 /// without waiting has ended when the system has taken it.

@@ -219,6 +219,7 @@ std::vector<rescued_job> job_table::rescue(std::size_t limit, const std::set<std
                                            const holder& by, store_time now) {
     std::vector<rescued_job> rescued;
     std::vector<std::uint32_t> owners;
+    owners.reserve(held_.size());
     for (const auto& [owner, jobs] : held_) {
         owners.push_back(owner);
     }

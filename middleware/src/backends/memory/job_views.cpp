@@ -52,6 +52,7 @@ std::vector<queue_stats> job_table::stats(store_time now) const {
         count(stats, e.view, now);
     }
     std::vector<queue_stats> all;
+    all.reserve(by_name.size());
     for (auto& [name, stats] : by_name) {
         all.push_back(std::move(stats));
     }
