@@ -229,6 +229,7 @@ TEST_CASE(
     CHECK(time_of([&] { report = work->shutdown(2s); }) < 3500ms);
     // bob, who runs, and cleo, who waits, have nowhere to go.
     CHECK(report.lost.size() == 2);
+    CHECK(!world.trouble->destroyed_in_a_call());
     const auto c = work->job_counters();
     CHECK(c.lost == 2);
     CHECK(c.left == 0);
@@ -259,6 +260,7 @@ TEST_CASE(
     auto second =
         async_enqueue(work, durable_mail{"bob"}, {}, loop.get_executor(), boost::asio::use_future);
     work.shutdown(100ms);
+    CHECK(!world.trouble->destroyed_in_a_call());
     loop.run();
     CHECK_THROWS(first.get());
     CHECK_THROWS(second.get());

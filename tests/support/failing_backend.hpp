@@ -8,6 +8,7 @@
 
 #include <boost/system/system_error.hpp>
 
+#include <algorithm>
 #include <array>
 #include <condition_variable>
 #include <map>
@@ -76,6 +77,12 @@ public:
         return interrupts_;
     }
 
+    /// Whether a backend was destroyed while a call of it waited to be released.
+    bool destroyed_in_a_call() {
+        const std::lock_guard lock(mutex_);
+        return destroyed_in_a_call_;
+    }
+
 private:
     friend class failing_backend;
     enum class answer { as_it_is, lost, request_lost };
@@ -121,6 +128,12 @@ private:
         throw boost::system::system_error(postlude::make_error_code(why), "the test's store");
     }
 
+    void destroyed() {
+        const std::lock_guard lock(mutex_);
+        destroyed_in_a_call_ =
+            destroyed_in_a_call_ ||
+            std::ranges::any_of(calls_, [](const auto& one) { return one.waiting != 0; });
+    }
     void interrupted() {
         const std::lock_guard lock(mutex_);
         ++interrupts_;
@@ -133,6 +146,7 @@ private:
     std::set<std::size_t> requests_lost_;
     std::size_t interrupts_ = 0;
     bool gone_ = false;
+    bool destroyed_in_a_call_ = false;
 };
 
 /// Any backend, with the trouble that a test makes.
@@ -141,6 +155,7 @@ public:
     failing_backend(std::unique_ptr<postlude::backend> inner,
                     std::shared_ptr<store_trouble> trouble)
         : inner_(std::move(inner)), trouble_(std::move(trouble)) {}
+    ~failing_backend() override { trouble_->destroyed(); }
 
     postlude::opened open(const postlude::open_options& options) override {
         trouble_->enter(call::open);

@@ -217,11 +217,10 @@ drain_report job_service::shutdown(milliseconds deadline) {
         }
     }
     over_ = true;
-    bool clean = true;
     for (const auto& j : writer_.stop(until)) {
         lose(j, "the store has not answered");
-        clean = false;
     }
+    bool clean = writer_.ended();
     for (const auto& j : in_hand_.all()) {
         if (j->now == phase::ended && j->held) {
             unsettled(j);

@@ -409,6 +409,11 @@ void job_writer::fail() {
     }
 }
 
+bool job_writer::ended() {
+    const std::lock_guard lock(mutex_);
+    return ended_;
+}
+
 std::vector<job_ptr> job_writer::stop(clock::time_point until) {
     std::vector<job_ptr> left;
     if (!thread_.joinable()) {
@@ -443,10 +448,6 @@ std::vector<job_ptr> job_writer::stop(clock::time_point until) {
     for (auto& waiter : unanswered) {
         commit_waiter::finish(std::move(waiter), errc::stopped);
     }
-    const auto ended = [this] {
-        const std::lock_guard lock(mutex_);
-        return ended_;
-    };
     if (ended()) {
         thread_.join();
     } else {

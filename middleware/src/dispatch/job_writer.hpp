@@ -51,6 +51,8 @@ public:
     bool expire();
     /// Writes what is owed, for as long as there is time, and ends. What is left then is returned.
     std::vector<job_ptr> stop(clock::time_point until);
+    /// False while it is still in the store, also after `stop`.
+    bool ended();
 
 private:
     using waiter_ptr = std::unique_ptr<commit_waiter>;
