@@ -2,9 +2,8 @@
 //
 // What does a durable job cost through the whole of Postlude: the dispatcher, its writer, SQLite?
 //
-// durable_jobs [--smoke] [--seconds N] [--rounds N] [DIRECTORY]: the directory says which disk; a
-// new one in it is used and removed. F is the median of an append of 4 KiB and fdatasync there,
-// taken in each round. 300 bytes of arguments a job.
+// The directory says which disk; a new one in it is used and removed. F is the median of an append
+// of 4 KiB and fdatasync there, taken in each round. 300 bytes of arguments a job.
 //
 //   enqueue     N registrations are waiting for their commit all the time, each on the same event
 //               loop; nobody runs the jobs. Beside it, in turn, what one insert with the same
@@ -15,18 +14,19 @@
 #include "postlude/backends/sqlite.hpp"
 #include "postlude/dispatch/async_jobs.hpp"
 #include "support/disk.hpp"
+#include "support/results.hpp"
 
 #include <boost/asio/io_context.hpp>
 #include <boost/describe/class.hpp>
 
 #include <spdlog/spdlog.h>
 #include <sqlite3.h>
+#include <CLI/CLI.hpp>
 
 #include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstdio>
-#include <cstring>
 #include <filesystem>
 #include <functional>
 #include <string>
@@ -192,7 +192,42 @@ void print(const std::string& name, const figures& f, double sync) {
                 median(f.per_commit));
 }
 
-void run(const settings& s) {
+void add(bench::results& out, const std::string& what, const figures& f, const figures& bare,
+         const char* target) {
+    const std::string inserts = "one insert in bare SQLite";
+    out.add({.part = "durable",
+             .chart = "durable jobs a second: " + what,
+             .name = inserts,
+             .unit = "jobs/s",
+             .less_is_better = false,
+             .rounds = bare.per_second});
+    out.add({.part = "durable",
+             .chart = "durable jobs a second: " + what,
+             .name = "Postlude",
+             .unit = "jobs/s",
+             .less_is_better = false,
+             .rounds = f.per_second,
+             .target = target});
+    out.add({.part = "durable",
+             .chart = "p99 until a durable job is stored: " + what,
+             .name = inserts,
+             .unit = "us",
+             .rounds = bare.p99});
+    out.add({.part = "durable",
+             .chart = "p99 until a durable job is stored: " + what,
+             .name = "Postlude",
+             .unit = "us",
+             .rounds = f.p99,
+             .against = inserts});
+    out.add({.part = "durable",
+             .chart = "durable jobs a commit: " + what,
+             .name = "Postlude",
+             .unit = "jobs/sync",
+             .less_is_better = false,
+             .rounds = f.per_commit});
+}
+
+void run(const settings& s, bench::results& out) {
     const bench::disk_directory place(s.directory);
     const auto& directory = place.path();
     constexpr std::size_t sizes[] = {1, 8, 64, 512};
@@ -215,11 +250,19 @@ void run(const settings& s) {
     std::printf("  %-28s %9s  %8s ..%8s  %8s  %8s  %6s  %6s\n", "", "jobs/s", "min", "max",
                 "p50 us", "p99 us", "p99/F", "a sync");
     print("bare insert", bare, sync);
+    out.note("durable",
+             "F, the median of an append of 4 KiB with fdatasync on the disk that was "
+             "used: " +
+                 std::to_string(std::lround(sync)) + " us.");
     for (std::size_t k = 0; k != std::size(sizes); ++k) {
-        print("enqueue, " + std::to_string(sizes[k]) + " waiting", enqueued[k], sync);
+        const auto n = std::to_string(sizes[k]) + " waiting";
+        print("enqueue, " + n, enqueued[k], sync);
+        add(out, "enqueue, " + n, enqueued[k], bare, sizes[k] == 64 ? ">= 70000" : "");
     }
     for (std::size_t k = 0; k != std::size(sizes); ++k) {
-        print("end to end, " + std::to_string(sizes[k]) + " waiting", run[k], sync);
+        const auto n = std::to_string(sizes[k]) + " waiting";
+        print("end to end, " + n, run[k], sync);
+        add(out, "end to end, " + n, run[k], bare, sizes[k] == 64 ? ">= 40000" : "");
     }
 }
 
@@ -227,21 +270,20 @@ void run(const settings& s) {
 
 int main(int argc, char** argv) {
     settings s;
-    for (int i = 1; i < argc; ++i) {
-        const auto is = [&](const char* name) {
-            return std::strcmp(argv[i], name) == 0 && i + 1 < argc;
-        };
-        if (std::strcmp(argv[i], "--smoke") == 0) {
-            s.seconds = 0.05;
-            s.rounds = 1;
-        } else if (is("--seconds")) {
-            s.seconds = std::atof(argv[++i]);
-        } else if (is("--rounds")) {
-            s.rounds = std::max(1, std::atoi(argv[++i]));
-        } else {
-            s.directory = argv[i];
-        }
+    std::string json;
+    bool smoke = false;
+    CLI::App app("What a durable job costs through the whole of Postlude.");
+    app.add_option("--seconds", s.seconds, "of each measurement")->capture_default_str();
+    app.add_option("--rounds", s.rounds)->check(CLI::PositiveNumber)->capture_default_str();
+    app.add_option("--directory", s.directory, "which disk")->capture_default_str();
+    app.add_option("--json", json, "a file that the figures are appended to");
+    app.add_flag("--smoke", smoke, "only to see that it starts");
+    CLI11_PARSE(app, argc, argv);
+    if (smoke) {
+        s.seconds = 0.05;
+        s.rounds = 1;
     }
     spdlog::set_level(spdlog::level::warn);
-    run(s);
+    bench::results out(json);
+    run(s, out);
 }

@@ -8,6 +8,7 @@
 // priority over them.
 #include "postlude/http/respond.hpp"
 #include "support/load.hpp"
+#include "support/results.hpp"
 
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/io_context.hpp>
@@ -22,12 +23,13 @@
 #include <malloc.h>
 #include <sys/resource.h>
 
+#include <CLI/CLI.hpp>
+
 #include <algorithm>
 #include <array>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
 #include <functional>
 #include <memory>
 #include <string>
@@ -238,11 +240,12 @@ void print_ratio(const char* name, const std::vector<double>& a, const std::vect
     std::vector<double> ratios(a.size());
     std::transform(a.begin(), a.end(), b.begin(), ratios.begin(), std::divides<>());
     const auto [min, max] = std::minmax_element(ratios.begin(), ratios.end());
-    std::printf("  %-34s %9.2f  %7.2f ..%7.2f  %s\n", name, median(ratios), *min, *max, target);
+    std::printf("  %-34s %9.2f  %7.2f ..%7.2f  %s%s\n", name, median(ratios), *min, *max,
+                *target ? "target " : "", target);
 }
 
 void compare(const char* what, writer beast_way, writer our_way, const char* target,
-             const settings& s, postlude::dispatcher& dispatcher) {
+             const settings& s, postlude::dispatcher& dispatcher, bench::results& out) {
     figures beast, ours, raw;
     for (int i = 0; i != s.pairs; ++i) {
         measure(beast_way, s, dispatcher, beast);
@@ -257,6 +260,22 @@ void compare(const char* what, writer beast_way, writer our_way, const char* tar
     print_ratio("B / A, requests a second", ours.requests_per_second, beast.requests_per_second,
                 target);
     print_ratio("A / B, processor time", beast.microseconds, ours.microseconds, target);
+    const auto add = [&](const char* name, const figures& f, const char* wanted) {
+        bench::figure one{.part = "latency",
+                          .chart = std::string("requests a second, no task, ").append(what),
+                          .name = name,
+                          .unit = "requests/s",
+                          .less_is_better = false,
+                          .rounds = f.requests_per_second,
+                          .target = wanted};
+        if (&f == &ours) {
+            one.against = "http::async_write";
+        }
+        out.add(one);
+    };
+    add("http::async_write", beast, "");
+    add("async_respond", ours, target);
+    add("floor: raw Asio loop", raw, "");
     std::puts("");
     std::fflush(stdout);
 }
@@ -265,24 +284,20 @@ void compare(const char* what, writer beast_way, writer our_way, const char* tar
 
 int main(int argc, char** argv) {
     settings s;
-    for (int i = 1; i < argc; ++i) {
-        const auto is = [&](const char* name) {
-            return std::strcmp(argv[i], name) == 0 && i + 1 < argc;
-        };
-        if (std::strcmp(argv[i], "--smoke") == 0) {
-            s.seconds = 0.1;
-            s.pairs = 1;
-        } else if (is("--seconds")) {
-            s.seconds = std::atof(argv[++i]);
-        } else if (is("--pairs")) {
-            s.pairs = std::max(1, std::atoi(argv[++i]));
-        } else if (is("--body")) {
-            s.body = static_cast<std::size_t>(std::atol(argv[++i]));
-        } else {
-            std::puts("bench_respond [--smoke] [--seconds N] [--pairs N] [--body bytes]");
-            return 2;
-        }
+    std::string json;
+    bool smoke = false;
+    CLI::App app("async_respond beside http::async_write.");
+    app.add_option("--seconds", s.seconds, "of each measurement")->capture_default_str();
+    app.add_option("--pairs", s.pairs)->check(CLI::PositiveNumber)->capture_default_str();
+    app.add_option("--body", s.body, "bytes of it")->capture_default_str();
+    app.add_option("--json", json, "a file that the figures are appended to");
+    app.add_flag("--smoke", smoke, "only to see that it starts");
+    CLI11_PARSE(app, argc, argv);
+    if (smoke) {
+        s.seconds = 0.1;
+        s.pairs = 1;
     }
+    bench::results out(json);
     setpriority(PRIO_PROCESS, 0, -19);
     // Else the heap's end goes back to the system after each large body and is fetched again, in
     // one run and not in another: that costs more than all else together.
@@ -293,7 +308,7 @@ int main(int argc, char** argv) {
     options.pool.threads = 1;
     postlude::dispatcher dispatcher(std::move(options));
     compare("tcp_stream, response<string_body>", writer::async_write, writer::async_respond,
-            "target >= 1.25", s, dispatcher);
+            ">= 1.25", s, dispatcher, out);
     compare("tcp_stream, message_generator", writer::generator_write, writer::generator_respond, "",
-            s, dispatcher);
+            s, dispatcher, out);
 }

@@ -18,12 +18,14 @@
 #include "support/idle_clients.hpp"
 #include "support/load.hpp"
 #include "support/raw_responder.hpp"
+#include "support/results.hpp"
 
 #include <spdlog/spdlog.h>
 
 #include <sys/resource.h>
 
-#include <cstring>
+#include <CLI/CLI.hpp>
+
 #include <fstream>
 #include <functional>
 #include <memory>
@@ -162,7 +164,7 @@ void print_ratio(const char* name, const std::vector<double>& a, const std::vect
     std::printf("  %-32s %9.2f  %7.2f ..%7.2f  %s\n", name, median(ratios), min, max, target);
 }
 
-void compare_requests(const settings& s) {
+void compare_requests(const settings& s, bench::results& out) {
     const auto response = response_of_server();
     figures raw, no_task, task;
     if (!s.only.empty()) {
@@ -195,6 +197,25 @@ void compare_requests(const settings& s) {
                 "");
     print_ratio("A / B, processor time", raw.microseconds, task.microseconds, "");
     print_ratio("A / C, processor time", raw.microseconds, no_task.microseconds, "");
+    const auto add = [&](const char* name, const figures& f) {
+        bench::figure one{.part = "latency",
+                          .chart = "requests a second at saturation, postlude::http::server",
+                          .name = name,
+                          .unit = "requests/s",
+                          .less_is_better = false,
+                          .rounds = f.requests_per_second};
+        if (&f != &raw) {
+            one.against = "floor: raw epoll responder";
+        }
+        if (&f == &task) {
+            one.target = ">= 0.9";
+            one.work_done = median(f.tasks);
+        }
+        out.add(one);
+    };
+    add("floor: raw epoll responder", raw);
+    add("server, no task", no_task);
+    add("server, an empty task", task);
     std::puts("");
     std::fflush(stdout);
 }
@@ -264,30 +285,28 @@ void measure_memory(const settings& s) {
 
 int main(int argc, char** argv) {
     settings s;
-    for (int i = 1; i < argc; ++i) {
-        const auto is = [&](const char* name) {
-            return std::strcmp(argv[i], name) == 0 && i + 1 < argc;
-        };
-        if (std::strcmp(argv[i], "--smoke") == 0) {
-            s = {.seconds = 0.1, .rounds = 1, .idle = 200};
-        } else if (is("--seconds")) {
-            s.seconds = std::atof(argv[++i]);
-        } else if (is("--only")) {
-            s.only = argv[++i];
-        } else if (is("--rounds")) {
-            s.rounds = std::max(1, std::atoi(argv[++i]));
-        } else if (is("--idle")) {
-            s.idle = std::max(std::size_t{1}, static_cast<std::size_t>(std::atol(argv[++i])));
-        } else {
-            std::puts(
-                "bench_server [--smoke] [--seconds N] [--rounds N] [--idle connections]\n"
-                "             [--only raw|task|none, for a profiler]");
-            return 2;
-        }
+    std::string json;
+    bool smoke = false;
+    CLI::App app("What postlude::http::server costs.");
+    app.add_option("--seconds", s.seconds, "of each measurement")->capture_default_str();
+    app.add_option("--rounds", s.rounds)->check(CLI::PositiveNumber)->capture_default_str();
+    app.add_option("--idle", s.idle, "connections")
+        ->check(CLI::PositiveNumber)
+        ->capture_default_str();
+    app.add_option("--only", s.only, "for a profiler")
+        ->check(CLI::IsMember({"raw", "task", "none"}));
+    app.add_option("--json", json, "a file that the figures are appended to");
+    app.add_flag("--smoke", smoke, "only to see that it starts");
+    CLI11_PARSE(app, argc, argv);
+    if (smoke) {
+        s.seconds = 0.1;
+        s.rounds = 1;
+        s.idle = 200;
     }
+    bench::results out(json);
     spdlog::set_level(spdlog::level::warn);
     setpriority(PRIO_PROCESS, 0, -19);
-    compare_requests(s);
+    compare_requests(s, out);
     if (s.only.empty()) {
         measure_memory(s);
     }

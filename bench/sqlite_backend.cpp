@@ -2,16 +2,17 @@
 //
 // What does it cost to store a job, to claim it and to finish it, in a SQLite file?
 //
-// sqlite_backend [--smoke] [DIRECTORY]: the directory says which disk; a new one in it is used and
-// removed. All is stated beside F, the median of an append of 4 KiB and fdatasync there. The floor
-// of a put is what a single insert costs in bare SQLite with the same settings. 300 bytes of
-// arguments a job. With --smoke it only shows that it runs.
+// The directory says which disk; a new one in it is used and removed. All is stated beside F, the
+// median of an append of 4 KiB and fdatasync there. The floor of a put is what a single insert
+// costs in bare SQLite with the same settings. 300 bytes of arguments a job.
 #include "postlude/backends/sqlite.hpp"
 
 #include "support/child.hpp"
 #include "support/disk.hpp"
+#include "support/results.hpp"
 
 #include <sqlite3.h>
+#include <CLI/CLI.hpp>
 
 #include <fcntl.h>
 #include <stdlib.h>
@@ -21,7 +22,6 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
-#include <cstring>
 #include <filesystem>
 #include <string>
 #include <vector>
@@ -134,15 +134,34 @@ std::vector<double> puts_of(open_store& store, std::size_t group, std::size_t n)
     return times;
 }
 
-void one_at_a_time(const std::string& directory, const sizes& s, double f) {
+void one_at_a_time(const std::string& directory, const sizes& s, double f, bench::results& out) {
     std::puts("one at a time");
     open_store store(directory + "/one");
-    print_latency("bare SQLite, one insert a transaction",
-                  bare_inserts(directory + "/bare", s.singles), f);
-    print_latency("put, one a commit", puts_of(store, 1, s.singles), f);
+    std::vector<double> bare, put, bare_p99, put_p99;
+    for (int round = 0; round < s.rounds; ++round) {
+        const auto n = s.singles / static_cast<std::size_t>(s.rounds);
+        const auto some = bare_inserts(directory + "/bare" + std::to_string(round), n);
+        const auto ours = puts_of(store, 1, n);
+        bare_p99.push_back(at_fraction(some, 0.99));
+        put_p99.push_back(at_fraction(ours, 0.99));
+        bare.insert(bare.end(), some.begin(), some.end());
+        put.insert(put.end(), ours.begin(), ours.end());
+    }
+    print_latency("bare SQLite, one insert a transaction", bare, f);
+    print_latency("put, one a commit", put, f);
+    const std::string inserts = "one insert in bare SQLite";
+    const std::string chart = "the store by itself, p99 of one put";
+    out.add({.part = "durable", .chart = chart, .name = inserts, .unit = "us", .rounds = bare_p99});
+    out.add({.part = "durable",
+             .chart = chart,
+             .name = "one put",
+             .unit = "us",
+             .rounds = put_p99,
+             .against = inserts,
+             .target = "<= 1.5"});
 }
 
-void groups(const std::string& directory, const sizes& s) {
+void groups(const std::string& directory, const sizes& s, bench::results& out) {
     std::puts("puts in groups (targets: 100,000 jobs/s at 64, 250,000 at 512)");
     for (const std::size_t group : {8, 64, 512}) {
         std::vector<double> rates;
@@ -164,6 +183,15 @@ void groups(const std::string& directory, const sizes& s) {
             group, median(rates), *std::ranges::min_element(rates),
             *std::ranges::max_element(rates), at_fraction(all, 0.5), at_fraction(all, 0.99),
             median(cpu));
+        out.add({.part = "durable",
+                 .chart = "the store by itself, puts in groups",
+                 .name = "of " + std::to_string(group),
+                 .unit = "jobs/s",
+                 .less_is_better = false,
+                 .rounds = rates,
+                 .target = group == 512  ? ">= 200000"
+                           : group == 64 ? ">= 70000"
+                                         : ""});
     }
 }
 
@@ -185,7 +213,7 @@ double claim_and_finish(open_store& store, std::size_t n) {
     return static_cast<double>(done) / microseconds_since(begin) * 1e6;
 }
 
-void claims(const std::string& directory, const sizes& s) {
+void claims(const std::string& directory, const sizes& s, bench::results& out) {
     std::puts(
         "claim 256, finish 256 (target: 110,000 jobs/s, at most 1.3 times slower in front of "
         "more)");
@@ -208,6 +236,13 @@ void claims(const std::string& directory, const sizes& s) {
             "  %7zu behind  %8.0f jobs/s (%.0f to %.0f)  %.2f times slower  CPU %.1f us a job\n",
             behind, rate, *std::ranges::min_element(rates), *std::ranges::max_element(rates),
             alone / rate, median(cpu));
+        out.add({.part = "durable",
+                 .chart = "the store by itself, claim and finish",
+                 .name = std::to_string(behind) + " behind",
+                 .unit = "jobs/s",
+                 .less_is_better = false,
+                 .rounds = rates,
+                 .target = behind ? ">= 90000" : ""});
     }
 }
 
@@ -223,7 +258,7 @@ void leave_a_dead_owner(const std::string& file, std::size_t n, std::size_t take
     dead.line.get();
 }
 
-void after_a_death(const std::string& directory, const sizes& s) {
+void after_a_death(const std::string& directory, const sizes& s, bench::results& out) {
     const auto file = directory + "/dead";
     leave_a_dead_owner(file, s.behind, std::min<std::size_t>(1000, s.behind));
     auto begin = steady::now();
@@ -241,6 +276,12 @@ void after_a_death(const std::string& directory, const sizes& s) {
         "ms, "
         "rescue of %zu leases %.1f ms\n",
         s.behind, open / 1e3, claim / 1e3, rescued, rescue / 1e3);
+    out.add({.part = "durable",
+             .chart = "after kill -9 with " + std::to_string(s.behind) + " jobs, until the first",
+             .name = "the SQLite store",
+             .unit = "ms",
+             .rounds = {(open + claim) / 1e3},
+             .target = "<= 500"});
 }
 
 }  // namespace
@@ -248,21 +289,25 @@ void after_a_death(const std::string& directory, const sizes& s) {
 int main(int argc, char** argv) {
     sizes s;
     std::string parent = std::filesystem::temp_directory_path();
-    for (int i = 1; i < argc; ++i) {
-        if (std::strcmp(argv[i], "--smoke") == 0) {
-            s = {20, 50, 2'048, 5'000, 1};
-        } else {
-            parent = argv[i];
-        }
+    std::string json;
+    bool smoke = false;
+    CLI::App app("What the SQLite store does by itself.");
+    app.add_option("--directory", parent, "which disk")->capture_default_str();
+    app.add_option("--json", json, "a file that the figures are appended to");
+    app.add_flag("--smoke", smoke, "only to see that it starts");
+    CLI11_PARSE(app, argc, argv);
+    if (smoke) {
+        s = {20, 50, 2'048, 5'000, 1};
     }
+    bench::results out(json);
     const bench::disk_directory place(parent);
     const auto& directory = place.path();
     const auto f = median_sync(directory, s.syncs);
     std::printf("F, an append of 4 KiB and fdatasync: %.0f us\n", f);
     // Forks, so before any thread.
-    after_a_death(directory, s);
-    one_at_a_time(directory, s, f);
-    groups(directory, s);
-    claims(directory, s);
+    after_a_death(directory, s, out);
+    one_at_a_time(directory, s, f, out);
+    groups(directory, s, out);
+    claims(directory, s, out);
     std::printf("F at the end: %.0f us\n", median_sync(directory, s.syncs));
 }

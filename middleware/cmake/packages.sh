@@ -14,7 +14,7 @@ build=(g++ cmake ninja-build ccache "$(boost '')" "$(boost -json)" libspdlog-dev
     libconcurrentqueue-dev libsqlite3-dev)
 examples=("${build[@]}" "$(boost -context)" "$(boost -coroutine)"
     'libcurl4-openssl-dev|libcurl4-gnutls-dev' libssl-dev curl openssl python3 python3-aiosmtpd)
-bench=("${build[@]}")
+bench=("${build[@]}" libcli11-dev)
 # Exim, for the tests of mail: any build of it; nothing of the system's own is used or started.
 tests=("${examples[@]}" "${bench[@]}" 'exim4-daemon-light|exim4-daemon-heavy' catch2 spin sqlite3
     chromium chromium-driver python3-selenium haproxy gcc libc6-dev clang-format-19 clang-tidy-19
