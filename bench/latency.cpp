@@ -48,6 +48,46 @@ using bench::name_of;
 using bench::way;
 using namespace std::chrono_literals;
 
+/// What a measurement asks for: of the servers here by its work, of others by its path.
+struct load_of {
+    bench::work work;
+    std::string path;
+};
+
+/// One of those that are compared.
+struct contender {
+    std::string name;
+    std::string against;  ///< the same server without work; empty for such a one
+    way how = way::none;
+    unsigned short port = 0;  ///< of another server, that runs already
+
+    bool has_work() const { return !against.empty(); }
+};
+
+std::vector<contender> contenders(const std::vector<std::string>& peers) {
+    std::vector<contender> all;
+    for (const auto w : {way::none, way::none_respond, way::in_handler, way::thread, way::asio_pool,
+                         way::postlude, way::durable}) {
+        contender c{.name = name_of(w), .against = {}, .how = w};
+        if (w == way::postlude || w == way::durable) {
+            c.against = name_of(way::none_respond);  // written in the same way
+        } else if (w != way::none && w != way::none_respond) {
+            c.against = name_of(way::none);
+        }
+        all.push_back(c);
+    }
+    for (const auto& peer : peers) {
+        const auto at = peer.find('=');
+        const auto name = peer.substr(0, at);
+        const auto port = static_cast<unsigned short>(std::stoi(peer.substr(at + 1)));
+        all.push_back({.name = name + ", no work", .against = {}, .port = port});
+        all.push_back({.name = name, .against = name + ", no work", .port = port});
+    }
+    return all;
+}
+
+constexpr const char* saturation_chart = "requests a second at saturation, empty work";
+
 struct settings {
     double seconds = 0.6;
     int rounds = 9;
@@ -56,56 +96,77 @@ struct settings {
     double rate = 4'000;
     bool grid = false;
     bool smoke = false;
+    std::vector<contender> who;
     std::string directory = std::filesystem::temp_directory_path();
 };
-
-constexpr way ways[] = {way::none,      way::none_respond, way::in_handler, way::thread,
-                        way::asio_pool, way::postlude,     way::durable};
 
 /// Of the machine: this process is on one of them only.
 int cores() { return static_cast<int>(::sysconf(_SC_NPROCESSORS_ONLN)); }
 
-/// A server in a process of its own, on all cores but the last.
+/// Everything below runs on all cores but the last.
+void leave_the_last_core() {
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    for (int i = 0; i < std::max(1, cores() - 1); ++i) {
+        CPU_SET(i, &set);
+    }
+    sched_setaffinity(0, sizeof set, &set);
+}
+
+/// A server in a process of its own, or one that runs already.
 class served {
 public:
-    served(way how, bench::work what, const std::string& directory)
-        : process_([=](figure_line& line) {
-              cpu_set_t set;
-              CPU_ZERO(&set);
-              for (int i = 0; i < std::max(1, cores() - 1); ++i) {
-                  CPU_SET(i, &set);
-              }
-              sched_setaffinity(0, sizeof set, &set);
-              std::optional<bench::disk_directory> place;
-              postlude::dispatcher_options options;
-              if (how == way::durable) {
-                  place.emplace(directory);
-                  options.jobs.store = postlude::sqlite_backend({.file = place->path() + "/jobs"});
-              }
-              bench::beast_server server(how, what, std::move(options));
-              line.put(server.port());
-              while (line.get() != 0) {
-                  line.put(static_cast<double>(server.done()));
-              }
-              place.reset();
-              line.put(0);
-          }),
-          port_(static_cast<unsigned short>(process_.line.get())) {}
-    ~served() {
-        process_.line.put(0);
-        process_.line.get();
+    served(const contender& who, const load_of& what, const std::string& directory)
+        : port_(who.port), path_(who.has_work() || who.port == 0 ? what.path : "/none") {
+        if (port_ == 0) {
+            process_.emplace([&](figure_line& line) {
+                leave_the_last_core();
+                serve(who.how, what.work, directory, line);
+            });
+            port_ = static_cast<unsigned short>(process_->line.get());
+        }
     }
+    ~served() {
+        if (process_) {
+            process_->line.put(0);
+            process_->line.get();
+        }
+    }
+    unsigned short port() const { return port_; }
+    const std::string& path() const { return path_; }
     bench::tcp::endpoint endpoint() const {
         return {boost::asio::ip::address_v4::loopback(), port_};
     }
+    /// Of the work, since it began.
     double done() {
-        process_.line.put(1);
-        return process_.line.get();
+        if (process_) {
+            process_->line.put(1);
+            return process_->line.get();
+        }
+        const auto text = bench::client(port_).get("/done");
+        return std::stod(text.substr(text.find("\r\n\r\n") + 4));
     }
 
 private:
-    bench::child process_;
+    static void serve(way how, bench::work what, const std::string& directory, figure_line& line) {
+        std::optional<bench::disk_directory> place;
+        postlude::dispatcher_options options;
+        if (how == way::durable) {
+            place.emplace(directory);
+            options.jobs.store = postlude::sqlite_backend({.file = place->path() + "/jobs"});
+        }
+        bench::beast_server server(how, what, std::move(options));
+        line.put(server.port());
+        while (line.get() != 0) {
+            line.put(static_cast<double>(server.done()));
+        }
+        place.reset();
+        line.put(0);
+    }
+
+    std::optional<bench::child> process_;
     unsigned short port_;
+    std::string path_;
 };
 
 struct measured {
@@ -128,12 +189,11 @@ struct measured {
     double share_done() const { return good > 0 ? done / good : 0; }
 };
 
-bool has_work(way w) { return w != way::none && w != way::none_respond; }
-
-void measure(way how, bench::work what, double rate, const settings& s, measured& out) {
-    served server(how, what, s.directory);
-    bench::open_load load(server.endpoint(), s.connections);
-    load.run(rate > 0 ? rate : 0, s.seconds / 4);
+void measure(const contender& who, const load_of& what, double rate, const settings& s,
+             measured& out) {
+    served server(who, what, s.directory);
+    bench::open_load load(server.endpoint(), s.connections, server.path());
+    load.run(rate, s.seconds / 4);
     const auto before = server.done();
     const auto outcome = load.run(rate, s.seconds);
     out.add(outcome, server.done() - before);
@@ -147,134 +207,119 @@ double median_ratio(const std::vector<double>& a, const std::vector<double>& b) 
     return bench::median(ratios);
 }
 
-/// What the way is compared with: the same way to write, without work.
-way baseline(way w) {
-    return w == way::postlude || w == way::durable ? way::none_respond : way::none;
+using found = std::map<std::string, measured>;
+
+bench::figure figure_of(const std::string& chart, const std::string& unit, const contender& who,
+                        const measured& m, const std::vector<double>& values) {
+    bench::figure f{.part = "latency",
+                    .chart = chart,
+                    .name = who.name,
+                    .unit = unit,
+                    .rounds = values,
+                    .against = who.against};
+    if (who.has_work()) {
+        f.work_done = m.share_done();
+    }
+    return f;
 }
 
 void saturation(const settings& s, bench::results& out) {
-    std::map<way, measured> found;
+    found all;
     for (int i = 0; i != s.rounds; ++i) {
-        for (const auto w : ways) {
-            measure(w, {}, 0, s, found[w]);
+        for (const auto& c : s.who) {
+            measure(c, {{}, "/empty"}, 0, s, all[c.name]);
         }
     }
     std::printf("saturation: %zu connections, empty work, %d rounds in turn\n", s.connections,
                 s.rounds);
     std::printf("  %-26s %10s %8s ..%8s  %10s  %9s\n", "", "requests/s", "min", "max", "to no work",
                 "work done");
-    for (const auto w : ways) {
-        const auto& m = found[w];
+    for (const auto& c : s.who) {
+        const auto& m = all[c.name];
         const auto [min, max] = std::ranges::minmax(m.per_second);
-        const auto ratio = median_ratio(m.per_second, found[baseline(w)].per_second);
-        std::printf("  %-26s %10.0f %8.0f ..%8.0f  %10.2f  %9.2f\n", name_of(w),
-                    bench::median(m.per_second), min, max, ratio, m.share_done());
-        bench::figure f{.part = "latency",
-                        .chart = "requests a second at saturation, empty work",
-                        .name = name_of(w),
-                        .unit = "requests/s",
-                        .less_is_better = false,
-                        .rounds = m.per_second};
-        if (w != baseline(w)) {
-            f.against = name_of(baseline(w));
-        }
-        if (has_work(w)) {
-            f.work_done = m.share_done();
-        }
-        if (w == way::postlude) {
-            f.target = ">= 0.97";
-        }
+        const auto& base = c.has_work() ? all[c.against] : m;
+        std::printf("  %-26s %10.0f %8.0f ..%8.0f  %10.2f  %9.2f\n", c.name.c_str(),
+                    bench::median(m.per_second), min, max,
+                    median_ratio(m.per_second, base.per_second), m.share_done());
+        auto f = figure_of(saturation_chart, "requests/s", c, m, m.per_second);
+        f.less_is_better = false;
+        f.target = c.how == way::postlude ? ">= 0.97" : "";
         out.add(f);
     }
     std::puts("");
 }
 
-void fixed_rate(const std::string& what, bench::work work, double rate, int rounds, bool targets,
+void fixed_rate(const std::string& what, const load_of& work, double rate, int rounds, bool targets,
                 const settings& s, bench::results& out) {
-    std::map<way, measured> found;
+    found all;
     for (int i = 0; i != rounds; ++i) {
-        for (const auto w : ways) {
-            measure(w, work, rate, s, found[w]);
+        for (const auto& c : s.who) {
+            measure(c, work, rate, s, all[c.name]);
         }
     }
     const auto chart = std::to_string(std::lround(rate)) + " requests/s, " + what;
     std::printf("%s: %d rounds in turn; us\n", chart.c_str(), rounds);
     std::printf("  %-26s %8s %8s %8s %8s  %8s %8s  %9s %8s %8s\n", "", "p50", "p90", "p99", "p99.9",
                 "p50 to", "p99 to", "work done", "refused", "unsent");
-    for (const auto w : ways) {
-        const auto& m = found[w];
-        const auto& base = found[baseline(w)];
-        std::printf("  %-26s %8.0f %8.0f %8.0f %8.0f  %8.2f %8.2f  %9.2f %8.0f %8.0f\n", name_of(w),
-                    bench::median(m.p50), bench::median(m.p90), bench::median(m.p99),
-                    bench::median(m.p999), median_ratio(m.p50, base.p50),
+    for (const auto& c : s.who) {
+        const auto& m = all[c.name];
+        const auto& base = c.has_work() ? all[c.against] : m;
+        std::printf("  %-26s %8.0f %8.0f %8.0f %8.0f  %8.2f %8.2f  %9.2f %8.0f %8.0f\n",
+                    c.name.c_str(), bench::median(m.p50), bench::median(m.p90),
+                    bench::median(m.p99), bench::median(m.p999), median_ratio(m.p50, base.p50),
                     median_ratio(m.p99, base.p99), m.share_done(), m.refused, m.unsent);
         const auto add = [&](const char* which, const std::vector<double>& values,
                              const char* target) {
-            bench::figure f{.part = "latency",
-                            .chart = std::string(which).append(" at ").append(chart),
-                            .name = name_of(w),
-                            .unit = "us",
-                            .rounds = values};
-            if (w != baseline(w)) {
-                f.against = name_of(baseline(w));
-            }
-            if (has_work(w)) {
-                f.work_done = m.share_done();
-            }
-            if (targets && w == way::postlude) {
-                f.target = target;
-            }
+            auto f = figure_of(std::string(which).append(" at ").append(chart), "us", c, m, values);
+            f.target = targets && c.how == way::postlude ? target : "";
             out.add(f);
         };
         add("p50", m.p50, "<= 1.15");
         add("p99", m.p99, "<= 1.3");
-        out.add_curve("latency", chart, name_of(w), m.all.curve());
+        out.add_curve("latency", chart, c.name, m.all.curve());
     }
     std::puts("");
 }
 
 /// One connection, while work of 50 ms that its first request has brought is done.
-void one_client(const std::string& what, bench::work work, const settings& s, bench::results& out) {
+void one_client(const std::string& what, const load_of& work, const settings& s,
+                bench::results& out) {
     std::printf("one client, 50 ms of work: %s; us\n", what.c_str());
     std::printf("  %-26s %12s %12s\n", "", "own response", "the next");
     const int times = s.smoke ? 2 : 15;
-    for (const auto w : ways) {
-        if (!has_work(w)) {
+    for (const auto& c : s.who) {
+        if (!c.has_work()) {
             continue;
         }
-        std::vector<double> own, next;
-        served server(w, work, s.directory);
-        bench::client client(server.endpoint().port());
+        measured own, next;
+        served server(c, work, s.directory);
+        bench::client client(server.port());
         const auto ask = [&] {
             const auto begin = bench::bench_clock::now();
-            client.get("/");
+            client.get(server.path());
             return bench::microseconds_since(begin);
         };
+        const auto start = server.done();
         for (int i = 0; i != times; ++i) {
-            const auto before = server.done();
-            own.push_back(ask());
-            // Its own work is 50 ms of the same kind, and not waited for.
-            std::this_thread::sleep_for(5ms);
-            next.push_back(ask());
-            while (server.done() < before + 2) {
+            own.p50.push_back(ask());
+            std::this_thread::sleep_for(5ms);  // the work has begun
+            next.p50.push_back(ask());
+            while (server.done() < start + 2 * (i + 1)) {
                 std::this_thread::sleep_for(1ms);
             }
         }
-        std::printf("  %-26s %12.0f %12.0f\n", name_of(w), bench::median(own), bench::median(next));
-        out.add({.part = "latency",
-                 .chart = "own response with 50 ms of " + what,
-                 .name = name_of(w),
-                 .unit = "us",
-                 .rounds = own});
-        bench::figure f{.part = "latency",
-                        .chart = "next request on the connection during 50 ms of " + what,
-                        .name = name_of(w),
-                        .unit = "us",
-                        .rounds = next};
-        if (w == way::postlude) {
-            f.target = "<= 1000";
-        }
-        out.add(f);
+        std::printf("  %-26s %12.0f %12.0f\n", c.name.c_str(), bench::median(own.p50),
+                    bench::median(next.p50));
+        const auto add = [&](const char* which, const measured& m, const char* target) {
+            out.add({.part = "latency",
+                     .chart = std::string(which).append(" 50 ms of ").append(what),
+                     .name = c.name,
+                     .unit = "us",
+                     .rounds = m.p50,
+                     .target = c.how == way::postlude ? target : ""});
+        };
+        add("own response with", own, "");
+        add("next request on the connection during", next, "<= 1000");
     }
     std::puts("");
 }
@@ -298,15 +343,20 @@ double raw_saturation(const settings& s) {
 void run(const settings& s, bench::results& out) {
     const auto turns = bench::turns_a_microsecond();
     const auto cpu = [&](double microseconds) {
-        return bench::work{.turns = static_cast<std::uint64_t>(microseconds * turns)};
+        return load_of{{.turns = static_cast<std::uint64_t>(microseconds * turns)},
+                       "/cpu/" + std::to_string(std::lround(microseconds))};
     };
+    const auto waiting = [](std::chrono::milliseconds time) {
+        return load_of{{.asleep = time}, "/wait/" + std::to_string(time.count())};
+    };
+    const load_of empty{{}, "/empty"};
     std::vector<double> raw;
     for (int i = 0; i != std::min(3, s.rounds); ++i) {
         raw.push_back(raw_saturation(s));
     }
     std::printf("floor: a raw epoll responder answers %.0f requests/s\n\n", bench::median(raw));
     out.add({.part = "latency",
-             .chart = "requests a second at saturation, empty work",
+             .chart = saturation_chart,
              .name = "floor: raw epoll responder",
              .unit = "requests/s",
              .less_is_better = false,
@@ -314,22 +364,22 @@ void run(const settings& s, bench::results& out) {
     saturation(s, out);
     fixed_rate("50 us of CPU each", cpu(50), s.rate, s.pairs, true, s, out);
     one_client("CPU", cpu(50'000), s, out);
-    one_client("waiting", {.asleep = 50ms}, s, out);
+    one_client("waiting", waiting(50ms), s, out);
     if (!s.grid) {
         return;
     }
     measured base;
     for (int i = 0; i != 3; ++i) {
-        measure(way::none, {}, 0, s, base);
+        measure(s.who.front(), empty, 0, s, base);
     }
     const auto most = bench::median(base.per_second);
     for (const double share : {0.3, 0.5, 0.7}) {
         const auto rate = share * most;
         const auto of = std::to_string(std::lround(100 * share)) + " % of saturation, ";
         const auto fill = 1e6 * std::max(1, cores() - 1) / rate;
-        fixed_rate(of + "empty work", {}, rate, s.rounds, false, s, out);
+        fixed_rate(of + "empty work", empty, rate, s.rounds, false, s, out);
         fixed_rate(of + "50 us of CPU each", cpu(50), rate, s.rounds, false, s, out);
-        fixed_rate(of + "5 ms of waiting each", {.asleep = 5ms}, rate, s.rounds, false, s, out);
+        fixed_rate(of + "5 ms of waiting each", waiting(5ms), rate, s.rounds, false, s, out);
         fixed_rate(of + "CPU that fills every core", cpu(fill), rate, s.rounds, false, s, out);
     }
 }
@@ -339,6 +389,7 @@ void run(const settings& s, bench::results& out) {
 int main(int argc, char** argv) {
     settings s;
     std::string json;
+    std::vector<std::string> peers;
     CLI::App app("What work that a request brings costs the requests.");
     app.add_option("--seconds", s.seconds, "of each measurement")->capture_default_str();
     app.add_option("--rounds", s.rounds, "of each comparison")->capture_default_str();
@@ -347,6 +398,7 @@ int main(int argc, char** argv) {
     app.add_option("--rate", s.rate, "requests a second")->capture_default_str();
     app.add_option("--directory", s.directory, "which disk")->capture_default_str();
     app.add_option("--json", json, "a file that the figures are appended to");
+    app.add_option("--peer", peers, "NAME=PORT of another server on loopback; see peers.sh");
     app.add_flag("--grid", s.grid, "also 30, 50 and 70 % of saturation, with four kinds of work");
     app.add_flag("--smoke", s.smoke, "only to see that it starts");
     CLI11_PARSE(app, argc, argv);
@@ -355,6 +407,7 @@ int main(int argc, char** argv) {
         s.rounds = 1;
         s.pairs = 1;
     }
+    s.who = contenders(peers);
     spdlog::set_level(spdlog::level::err);
     setpriority(PRIO_PROCESS, 0, -10);
     bench::pin(std::max(0, cores() - 1));

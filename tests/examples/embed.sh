@@ -86,6 +86,8 @@ check() {
         arguments+=("$work/cert.pem" "$work/key.pem")
     fi
     program=$(find_program "$build" "embed_$style")
+    # Before it starts: what the one before has said is not this one's.
+    rm -f "$work/server.out" "$work/server.err"
     "$program" "${arguments[@]}" >"$work/server.out" 2>"$work/server.err" &
     server=$!
     wait_until 20 grep -q '^listening on 127\.0\.0\.1:' "$work/server.out" ||
