@@ -77,6 +77,7 @@ data=$work
 mkdir -p "$data/mails"
 mail_port=0
 start_mail_server() {
+    : >"$work/mail_server.out"
     setsid /usr/bin/python3 examples/signup/smtp_server.py --directory "$data/mails" \
         --port "$mail_port" >"$work/mail_server.out" 2>&1 &
     mail_server=$!
