@@ -2,9 +2,9 @@
 # Copyright 2026 The Postlude authors. Distributed under the Boost Software License, Version 1.0.
 #
 # run.sh [full] [PART]... [--compare OLD.json]: installs what is missing, builds in release, runs
-# the benchmarks (all parts, or those named: latency pool durable overload cost) and writes
-# bench/report/index.html, for people, and bench/report/report.json, for programs. Takes ten minutes
-# at most; `full` takes its time. POSTLUDE_BENCH_DISK names a directory on the disk that the durable
+# the benchmarks (latency pool durable overload cost, or the parts that are named; `peers` is one
+# more) and writes bench/report/index.html, for people, and bench/report/report.json, for programs.
+# Takes ten minutes at most; `full` takes its time, and has the peers in it. POSTLUDE_BENCH_DISK names a directory on the disk that the durable
 # part measures, by default the one of the build. Nothing else should run on the machine meanwhile.
 set -euo pipefail
 caller=$PWD
@@ -16,7 +16,7 @@ parts=()
 while (($# > 0)); do
     case $1 in
         full) full=1 ;;
-        latency | pool | durable | overload | cost) parts+=("$1") ;;
+        latency | pool | durable | overload | cost | peers) parts+=("$1") ;;
         --compare)
             old=${2-}
             [[ $old == /* ]] || old=$caller/$old
@@ -26,21 +26,29 @@ while (($# > 0)); do
             shift
             ;;
         *)
-            printf '%s: no part is named %s: latency, pool, durable, overload, cost; or full\n' \
+            printf '%s: no part is named %s: latency, pool, durable, overload, cost, peers; or full\n' \
                 "$0" "$1" >&2
             exit 2
             ;;
     esac
     shift
 done
-((${#parts[@]} > 0)) || parts=(latency pool durable overload cost)
+((${#parts[@]} > 0)) || parts=(latency pool durable overload cost ${full:+peers})
 
 middleware/cmake/packages.sh bench
 cmake --preset release >/dev/null
 cmake --build build/release --target benchmarks
 
 work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+servers=()
+finish() {
+    for server in "${servers[@]}"; do
+        kill "$server" 2>/dev/null || true
+    done
+    wait
+    rm -rf "$work"
+}
+trap finish EXIT
 if ((${#compare[@]} > 0)); then
     cp "${compare[0]}" "$work/old.json"
     compare=(--compare "$work/old.json")
@@ -71,7 +79,34 @@ part_overload() {
     program overload ${full:+--seconds 5}
 }
 part_cost() {
-    bench/cost.sh --json "$results"
+    bench/cost.py --json "$results"
+}
+
+# What somebody would take instead. Each as its own documentation starts it for production, in one
+# process, on the cores that the servers here have.
+part_peers() {
+    local cores port=18180 peers=() name
+    middleware/cmake/packages.sh peers
+    go build -o "$work/go_server" bench/peers/server.go
+    cores=0-$(($(nproc) > 1 ? $(nproc) - 2 : 0))
+    start() {
+        port=$((port + 1))
+        peers+=(--peer "$1=$port")
+        (cd bench/peers && exec taskset -c "$cores" "${@:2}") >"$work/$1.log" 2>&1 &
+        servers+=($!)
+    }
+    start Node node node.js $((port + 1))
+    start Starlette /usr/bin/python3 -m uvicorn starlette_app:app --port $((port + 1)) --log-level warning
+    start Puma puma --quiet --environment production --bind tcp://127.0.0.1:$((port + 1)) puma.ru
+    start Go "$work/go_server" $((port + 1))
+    for ((p = 18181; p <= port; ++p)); do
+        for ((i = 0; i < 200; ++i)); do
+            ! curl -s -o /dev/null --noproxy '*' "http://127.0.0.1:$p/none" || break
+            sleep 0.1
+        done
+        ((i < 200)) || { cat "$work"/*.log; printf 'a peer did not start on port %s\n' "$p"; exit 1; }
+    done
+    program latency --directory "$disk" --rounds 5 --pairs 7 "${peers[@]}" ${full:+--seconds 2}
 }
 
 for part in "${parts[@]}"; do

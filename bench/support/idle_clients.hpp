@@ -56,10 +56,7 @@ private:
                 fail("response");
             }
             text.append(piece.data(), static_cast<std::size_t>(n));
-            const auto header = text.find("\r\n\r\n");
-            const auto length = text.find("Content-Length: ");
-            if (header != std::string::npos && length < header &&
-                text.size() == header + 4 + std::stoul(text.substr(length + 16))) {
+            if (text.size() == response_size(text)) {
                 return text;
             }
         }

@@ -7,6 +7,7 @@
 
 #include <pthread.h>
 #include <sched.h>
+#include <strings.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -42,6 +43,22 @@ inline double median(std::vector<double> v) {
 [[noreturn]] inline void fail(const char* what) {
     std::perror(what);
     std::exit(1);
+}
+
+/// The size of the response that this begins with, or 0 while its header is not whole. It has to
+/// have a Content-Length, however that is spelled.
+inline std::size_t response_size(std::string_view text) {
+    const auto header = text.find("\r\n\r\n");
+    if (header == text.npos) {
+        return 0;
+    }
+    constexpr std::string_view name = "\r\ncontent-length:";
+    for (std::size_t at = 0; at + name.size() < header; ++at) {
+        if (::strncasecmp(text.data() + at, name.data(), name.size()) == 0) {
+            return header + 4 + std::stoul(std::string(text.substr(at + name.size(), 20)));
+        }
+    }
+    fail("a response without Content-Length");
 }
 
 /// One request in flight on each connection. All responses are of the same size.
@@ -133,13 +150,9 @@ private:
                 fail("first response");
             }
             text.append(piece.data(), static_cast<std::size_t>(n));
-            const auto header = text.find("\r\n\r\n");
-            const auto length = text.find("Content-Length: ");
-            if (header != std::string::npos && length != std::string::npos) {
-                response_size_ = header + 4 + std::stoul(text.substr(length + 16));
-                if (text.size() == response_size_) {
-                    return;
-                }
+            response_size_ = response_size(text);
+            if (text.size() == response_size_) {
+                return;
             }
         }
     }

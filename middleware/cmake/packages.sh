@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Copyright 2026 The Postlude authors. Distributed under the Boost Software License, Version 1.0.
 #
-# packages.sh build|tests|examples|bench...: installs the Debian packages that these need and that
+# packages.sh build|tests|examples|bench|peers...: installs the Debian packages that these need and that
 # are missing. Needs neither the network nor root when none is. POSTLUDE_PACKAGES=skip in the
 # environment makes it do nothing, for systems that have them by another way.
 set -euo pipefail
@@ -15,6 +15,8 @@ build=(g++ cmake ninja-build ccache "$(boost '')" "$(boost -json)" libspdlog-dev
 examples=("${build[@]}" "$(boost -context)" "$(boost -coroutine)"
     'libcurl4-openssl-dev|libcurl4-gnutls-dev' libssl-dev curl openssl python3 python3-aiosmtpd)
 bench=("${build[@]}" libcli11-dev)
+# Web servers that the benchmarks are run beside.
+peers=(python3-starlette python3-uvicorn puma nodejs golang-go curl)
 # Exim, for the tests of mail: any build of it; nothing of the system's own is used or started.
 tests=("${examples[@]}" "${bench[@]}" 'exim4-daemon-light|exim4-daemon-heavy' catch2 spin sqlite3
     chromium chromium-driver python3-selenium haproxy gcc libc6-dev clang-format-19 clang-tidy-19
@@ -25,7 +27,7 @@ die() {
     exit 1
 }
 
-(($# > 0)) || die "usage: $0 build|tests|examples|bench..."
+(($# > 0)) || die "usage: $0 build|tests|examples|bench|peers..."
 [[ ${POSTLUDE_PACKAGES-} != skip ]] || exit 0
 
 wanted=()
@@ -35,7 +37,8 @@ for set in "$@"; do
         tests) wanted+=("${tests[@]}") ;;
         examples) wanted+=("${examples[@]}") ;;
         bench) wanted+=("${bench[@]}") ;;
-        *) die "$0: there is no set of packages named $set, only build, tests, examples and bench" ;;
+        peers) wanted+=("${peers[@]}") ;;
+        *) die "$0: there is no set of packages named $set, only build, tests, examples, bench and peers" ;;
     esac
 done
 mapfile -t wanted < <(printf '%s\n' "${wanted[@]}" | sort -u)
