@@ -17,8 +17,10 @@ constexpr std::uint32_t most_prefetched = 512;
 constexpr milliseconds longest_wait{1'000};
 /// While some queue has no use for more: it may have soon.
 constexpr milliseconds short_wait{20};
-/// What is claimed should last for about so long.
-constexpr milliseconds ahead{10};
+/// What is claimed should last for so long, and for as long as the store takes to give more and to
+/// take the ends, whose commits are no quicker than a claim's.
+constexpr milliseconds ahead{20};
+constexpr int store_calls_ahead = 4;
 
 }  // namespace
 
@@ -51,8 +53,9 @@ void job_claimer::adapt(std::size_t i, clock::duration passed) {
     const auto ended = queue.ended.load(std::memory_order_relaxed);
     const auto runs = static_cast<double>(ended - std::exchange(ended_before_[i], ended));
     const auto rate = runs / std::max(1e-4, std::chrono::duration<double>(passed).count());
-    const auto wanted = static_cast<std::uint32_t>(
-        std::min<double>(most_prefetched, rate * std::chrono::duration<double>(ahead).count() * 2));
+    const std::chrono::duration<double> lasts = ahead + store_calls_ahead * claim_took_;
+    const auto wanted =
+        static_cast<std::uint32_t>(std::min<double>(most_prefetched, rate * lasts.count()));
     const auto least = std::min(2 * queue.workers, most_prefetched);
     // Up at once, down by and by.
     const auto before = queue.prefetch.load(std::memory_order_relaxed);
@@ -117,8 +120,11 @@ void job_claimer::claim() {
     }
     try {
         auto& store = service_.raw_store();
+        const auto begin = clock::now();
         claimed = store.claim(credits_, milliseconds(0));
-        if (claimed.empty()) {
+        if (!claimed.empty()) {
+            claim_took_ += (clock::now() - begin - claim_took_) / 4;
+        } else {
             // All that was spilled is claimed, so memory is good enough again.
             look_at_backlog(std::vector<std::size_t>(credits_.size()));
             claimed = store.claim(credits_, short_of_ ? short_wait : longest_wait);

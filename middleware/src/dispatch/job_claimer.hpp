@@ -46,6 +46,7 @@ private:
     std::vector<std::size_t> credits_;
     std::vector<std::uint64_t> ended_before_;  ///< by queue: runs, at the last look
     std::chrono::steady_clock::time_point looked_{};
+    std::chrono::steady_clock::duration claim_took_{};  ///< about, when it did not wait for jobs
 };
 
 }  // namespace postlude::detail
