@@ -21,10 +21,11 @@ declare -A about=(
     [restart]='restarts on an inherited socket under load'
     [durable]='jobs in a file through kills, stops, full disks, overload and deploys'
     [bench]='benchmarks start'
+    [cost]='system calls, allocations and instructions a request'
     [asan]='AddressSanitizer and UndefinedBehaviorSanitizer, every test'
     [tsan]='ThreadSanitizer, every test'
 )
-all=(format model plain headers install examples browser proxy restart durable bench tidy fuzz asan tsan)
+all=(format model plain headers install examples browser proxy restart durable bench cost tidy fuzz asan tsan)
 
 parts=("$@")
 ((${#parts[@]} > 0)) || parts=("${all[@]}")
@@ -185,6 +186,11 @@ part_bench() {
         quietly timeout 120 "$program" --smoke || return
         ((passed += 1))
     done
+}
+
+part_cost() {
+    build release && bench/cost.py --check || return
+    ((passed += 1))
 }
 
 for part in "${parts[@]}"; do
