@@ -130,8 +130,8 @@ void job_service::finish(const job_ptr& j, job_context* context, const std::exce
         } else if (hand_back_now() && stopped_when_asked(error)) {
             interrupted(j);
         } else {
-            failed(j, sentence_of(error), unreadable);
             report(*j, error);
+            failed(j, sentence_of(error), unreadable);
         }
     } catch (const std::exception& e) {
         log_->error("job {} '{}': what became of it can't be kept: {}", j->record.id,

@@ -66,8 +66,8 @@ struct pool_options {
     /// up to a year.
     std::chrono::milliseconds drain{25'000};
     /// Called on the worker for each task that throws, after it was logged and before it is
-    /// counted. May be called from several workers at once. What it throws itself is logged and
-    /// goes no further.
+    /// counted, and for each run of a job that throws, before that is logged and counted. May be
+    /// called from several workers at once. What it throws itself is logged and goes no further.
     std::function<void(const task_failure&)> on_error{};
     /// Where the pool logs; when null, what is spdlog's default logger as the pool is made.
     std::shared_ptr<spdlog::logger> logger{};
