@@ -14,7 +14,7 @@ build=(g++ cmake ninja-build ccache "$(boost '')" "$(boost -json)" libspdlog-dev
     libconcurrentqueue-dev libsqlite3-dev)
 examples=("${build[@]}" "$(boost -context)" "$(boost -coroutine)"
     'libcurl4-openssl-dev|libcurl4-gnutls-dev' libssl-dev curl openssl python3 python3-aiosmtpd)
-bench=("${build[@]}" libcli11-dev python3 strace valgrind)
+bench=("${build[@]}" libcli11-dev libtbb-dev python3 strace valgrind)
 # Web servers that the benchmarks are run beside.
 peers=(python3-starlette python3-uvicorn puma nodejs golang-go curl)
 # Exim, for the tests of mail: any build of it; nothing of the system's own is used or started.
