@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 # Copyright 2026 The Postlude authors. Distributed under the Boost Software License, Version 1.0.
-"""report.py RESULTS DIRECTORY [--compare OLD.json]
+"""report.py RESULTS DIRECTORY [--compare OLD.json] [--plot FILE]
 
 RESULTS has what the benchmarks have appended (support/results.hpp says what a line is). Writes
 DIRECTORY/report.json, for machines, and DIRECTORY/index.html, which needs nothing else. With an
-older report.json it prints what has become faster or slower beyond the noise of both.
+older report.json it prints what has become faster or slower beyond the noise of both. FILE gets the
+first chart of latencies as an SVG picture.
 """
 import argparse
 import html
@@ -142,7 +143,7 @@ def bars(chart):
 
 def lines_of(curves):
     """Latency by the fraction of requests that took at most so long; both axes logarithmic."""
-    width, height, left, bottom = 760, 340, 60, 40
+    width, height, left, bottom = 760, 340, 76, 40
     points = [p for c in curves for p in c["curve"] if p[1] > 0]
     if not points:
         return ""
@@ -170,6 +171,14 @@ def lines_of(curves):
                    f' fill="{color}"/><text x="{left + 20}" y="{height + 20 * i + 1}">'
                    f'{html.escape(c["name"])}</text>')
     return "".join(out) + "</svg>"
+
+
+def picture(curves):
+    """An SVG file of its own, for a page that may be dark."""
+    chart = [c for c in curves if c["chart"] == curves[0]["chart"]]
+    return lines_of(chart).replace(
+        "<svg ", '<svg xmlns="http://www.w3.org/2000/svg" font-family="sans-serif" font-size="12" ',
+        1).replace('role="img">', 'role="img"><rect width="100%" height="100%" fill="white"/>', 1)
 
 
 def table(chart):
@@ -253,6 +262,7 @@ def main():
     parser.add_argument("directory")
     parser.add_argument("--build", default="build/release")
     parser.add_argument("--compare", metavar="OLD.json")
+    parser.add_argument("--plot", metavar="FILE")
     args = parser.parse_args()
     figures, curves, notes = read(args.results)
     about = machine(args.build)
@@ -262,6 +272,9 @@ def main():
                   indent=1)
     with open(os.path.join(args.directory, "index.html"), "w", encoding="utf-8") as file:
         file.write(page(about, figures, curves, notes))
+    if args.plot and curves:
+        with open(args.plot, "w", encoding="utf-8") as file:
+            file.write(picture(curves) + "\n")
     for f in figures:
         if "met" in f:
             value = f.get("ratio", f["median"])
