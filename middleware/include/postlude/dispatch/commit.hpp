@@ -34,7 +34,9 @@ private:
     using executor = boost::asio::associated_executor_t<Handler, Executor>;
 
     void done(std::unique_ptr<commit_waiter> self, boost::system::error_code ec) noexcept override {
-        boost::asio::post(guard_.get_executor(), [this, self = std::move(self), ec]() mutable {
+        // Until `post` has returned: else the loop could end, and be destroyed, within it.
+        const auto loop_stays = guard_;
+        boost::asio::post(loop_stays.get_executor(), [this, self = std::move(self), ec]() mutable {
             auto handler = std::move(handler_);
             auto call = std::move(call_);
             self.reset();
