@@ -14,15 +14,15 @@
 #include "postlude/backends/sqlite.hpp"
 #include "postlude/dispatch/async_jobs.hpp"
 #include "support/disk.hpp"
+#include "support/options.hpp"
 #include "support/results.hpp"
+#include "support/watched_backend.hpp"
 
 #include <boost/asio/io_context.hpp>
 #include <boost/describe/class.hpp>
 
 #include <spdlog/spdlog.h>
 #include <sqlite3.h>
-#include <CLI/CLI.hpp>
-
 #include <algorithm>
 #include <atomic>
 #include <chrono>
@@ -80,46 +80,6 @@ std::vector<double> bare_inserts(const std::string& directory, double seconds) {
     return times;
 }
 
-/// Counts what a backend commits.
-class counting_backend final : public postlude::backend {
-public:
-    counting_backend(std::unique_ptr<postlude::backend> inner, std::atomic<std::size_t>& commits)
-        : inner_(std::move(inner)), commits_(commits) {}
-    postlude::opened open(const postlude::open_options& o) override { return inner_->open(o); }
-    postlude::commit_result commit(std::span<const postlude::put> puts,
-                                   std::span<const postlude::settlement> s) override {
-        ++commits_;
-        return inner_->commit(puts, s);
-    }
-    std::vector<postlude::claimed_job> claim(std::span<const std::size_t> credits,
-                                             std::chrono::milliseconds wait) override {
-        return inner_->claim(credits, wait);
-    }
-    std::vector<postlude::receipt> renew(std::span<const postlude::receipt> held) override {
-        return inner_->renew(held);
-    }
-    std::vector<postlude::rescued_job> rescue(std::size_t limit) override {
-        return inner_->rescue(limit);
-    }
-    std::vector<postlude::queue_stats> stats() override { return inner_->stats(); }
-    std::vector<postlude::job_view> find(const postlude::job_query& q) override {
-        return inner_->find(q);
-    }
-    std::vector<postlude::job_event> history(postlude::job_id id) override {
-        return inner_->history(id);
-    }
-    std::vector<postlude::amended> amend(std::span<const postlude::job_id> ids,
-                                         postlude::amendment what) override {
-        return inner_->amend(ids, what);
-    }
-    std::size_t prune(const postlude::retention& keep) override { return inner_->prune(keep); }
-    void interrupt() noexcept override { inner_->interrupt(); }
-
-private:
-    std::unique_ptr<postlude::backend> inner_;
-    std::atomic<std::size_t>& commits_;
-};
-
 struct figures {
     std::vector<double> per_second, p50, p99, per_commit;
 };
@@ -134,8 +94,8 @@ void measure(const std::string& directory, std::size_t waiting, bool runs, doubl
     std::atomic<std::size_t> commits{0};
     postlude::dispatcher_options options;
     options.jobs.runs_jobs = runs;
-    options.jobs.store =
-        std::make_unique<counting_backend>(postlude::sqlite_backend({.file = file}), commits);
+    options.jobs.store = std::make_unique<bench::watched_backend>(
+        postlude::sqlite_backend({.file = file}), [&commits](std::size_t) { ++commits; });
     options.kinds.handle<payload>([](const payload&) {});
     postlude::dispatcher dispatcher(std::move(options));
     asio::io_context io(1);
@@ -270,20 +230,16 @@ void run(const settings& s, bench::results& out) {
 
 int main(int argc, char** argv) {
     settings s;
-    std::string json;
-    bool smoke = false;
     CLI::App app("What a durable job costs through the whole of Postlude.");
     app.add_option("--seconds", s.seconds, "of each measurement")->capture_default_str();
     app.add_option("--rounds", s.rounds)->check(CLI::PositiveNumber)->capture_default_str();
     app.add_option("--directory", s.directory, "which disk")->capture_default_str();
-    app.add_option("--json", json, "a file that the figures are appended to");
-    app.add_flag("--smoke", smoke, "only to see that it starts");
-    CLI11_PARSE(app, argc, argv);
-    if (smoke) {
+    const auto common = bench::parse(app, argc, argv);
+    if (common.smoke) {
         s.seconds = 0.05;
         s.rounds = 1;
     }
     spdlog::set_level(spdlog::level::warn);
-    bench::results out(json);
+    bench::results out(common.json);
     run(s, out);
 }

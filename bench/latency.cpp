@@ -28,14 +28,13 @@
 #include "support/disk.hpp"
 #include "support/idle_clients.hpp"
 #include "support/open_load.hpp"
+#include "support/options.hpp"
 #include "support/raw_responder.hpp"
 #include "support/results.hpp"
 
 #include <spdlog/spdlog.h>
 
 #include <sys/resource.h>
-
-#include <CLI/CLI.hpp>
 
 #include <functional>
 #include <map>
@@ -160,7 +159,7 @@ private:
         while (line.get() != 0) {
             line.put(static_cast<double>(server.done()));
         }
-        place.reset();
+        place.reset();  // first, since the process ends in the middle of what it has to do
         line.put(0);
     }
 
@@ -172,27 +171,27 @@ private:
 struct measured {
     std::vector<double> per_second, p50, p90, p99, p999;
     bench::histogram all;
-    double good = 0, done = 0, refused = 0, unsent = 0;
+    double accepted = 0, done = 0, refused = 0, unsent = 0;
 
     void add(const bench::open_load::outcome& o, double work_done) {
-        per_second.push_back(static_cast<double>(o.good) / o.seconds);
-        p50.push_back(o.latency.at(0.5));
-        p90.push_back(o.latency.at(0.9));
-        p99.push_back(o.latency.at(0.99));
-        p999.push_back(o.latency.at(0.999));
-        all.add(o.latency);
-        good += static_cast<double>(o.good);
+        per_second.push_back(static_cast<double>(o.accepted_in_time) / o.seconds);
+        p50.push_back(o.accepted_latency.at(0.5));
+        p90.push_back(o.accepted_latency.at(0.9));
+        p99.push_back(o.accepted_latency.at(0.99));
+        p999.push_back(o.accepted_latency.at(0.999));
+        all.add(o.accepted_latency);
+        accepted += static_cast<double>(o.accepted_in_time);
         refused += static_cast<double>(o.refused);
         unsent += static_cast<double>(o.unsent);
         done += work_done;
     }
-    double share_done() const { return good > 0 ? done / good : 0; }
+    double share_done() const { return accepted > 0 ? done / accepted : 0; }
 };
 
 void measure(const contender& who, const load_of& what, double rate, const settings& s,
              measured& out) {
     served server(who, what, s.directory);
-    bench::open_load load(server.endpoint(), s.connections, server.path());
+    bench::open_load load(server.endpoint(), s.connections, "GET " + server.path());
     load.run(rate, s.seconds / 4);
     const auto before = server.done();
     const auto outcome = load.run(rate, s.seconds);
@@ -291,7 +290,7 @@ void one_client(const std::string& what, const load_of& work, const settings& s,
         if (!c.has_work()) {
             continue;
         }
-        measured own, next;
+        std::vector<double> own, next;
         served server(c, work, s.directory);
         bench::client client(server.port());
         const auto ask = [&] {
@@ -301,21 +300,22 @@ void one_client(const std::string& what, const load_of& work, const settings& s,
         };
         const auto start = server.done();
         for (int i = 0; i != times; ++i) {
-            own.p50.push_back(ask());
+            own.push_back(ask());
             std::this_thread::sleep_for(5ms);  // the work has begun
-            next.p50.push_back(ask());
+            next.push_back(ask());
             while (server.done() < start + 2 * (i + 1)) {
                 std::this_thread::sleep_for(1ms);
             }
         }
-        std::printf("  %-26s %12.0f %12.0f\n", c.name.c_str(), bench::median(own.p50),
-                    bench::median(next.p50));
-        const auto add = [&](const char* which, const measured& m, const char* target) {
+        std::printf("  %-26s %12.0f %12.0f\n", c.name.c_str(), bench::median(own),
+                    bench::median(next));
+        const auto add = [&](const char* which, const std::vector<double>& times_of,
+                             const char* target) {
             out.add({.part = "latency",
                      .chart = std::string(which).append(" 50 ms of ").append(what),
                      .name = c.name,
                      .unit = "us",
-                     .rounds = m.p50,
+                     .rounds = times_of,
                      .target = c.how == way::postlude ? target : ""});
         };
         add("own response with", own, "");
@@ -337,7 +337,7 @@ double raw_saturation(const settings& s) {
     bench::open_load load({boost::asio::ip::address_v4::loopback(), port}, s.connections);
     load.run(0, s.seconds / 4);
     const auto o = load.run(0, s.seconds);
-    return static_cast<double>(o.good) / o.seconds;
+    return static_cast<double>(o.accepted_in_time) / o.seconds;
 }
 
 void run(const settings& s, bench::results& out) {
@@ -388,7 +388,6 @@ void run(const settings& s, bench::results& out) {
 
 int main(int argc, char** argv) {
     settings s;
-    std::string json;
     std::vector<std::string> peers;
     CLI::App app("What work that a request brings costs the requests.");
     app.add_option("--seconds", s.seconds, "of each measurement")->capture_default_str();
@@ -397,11 +396,10 @@ int main(int argc, char** argv) {
         ->capture_default_str();
     app.add_option("--rate", s.rate, "requests a second")->capture_default_str();
     app.add_option("--directory", s.directory, "which disk")->capture_default_str();
-    app.add_option("--json", json, "a file that the figures are appended to");
-    app.add_option("--peer", peers, "NAME=PORT of another server on loopback; see peers.sh");
+    app.add_option("--peer", peers, "NAME=PORT of another server on loopback; see run.sh");
     app.add_flag("--grid", s.grid, "also 30, 50 and 70 % of saturation, with four kinds of work");
-    app.add_flag("--smoke", s.smoke, "only to see that it starts");
-    CLI11_PARSE(app, argc, argv);
+    const auto common = bench::parse(app, argc, argv);
+    s.smoke = common.smoke;
     if (s.smoke) {
         s.seconds = 0.05;
         s.rounds = 1;
@@ -411,6 +409,6 @@ int main(int argc, char** argv) {
     spdlog::set_level(spdlog::level::err);
     setpriority(PRIO_PROCESS, 0, -10);
     bench::pin(std::max(0, cores() - 1));
-    bench::results out(json);
+    bench::results out(common.json);
     run(s, out);
 }

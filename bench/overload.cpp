@@ -4,8 +4,8 @@
 // times its capacity, how much is done, what is refused or stored, how long the answers take and
 // whether memory grows?
 //
-// overload [--smoke] [--seconds N] [--rounds N] [--json FILE] [DIRECTORY]: N seconds for each
-// step; the directory says which disk has the store, and a new one in it is used and removed.
+// The seconds are those of each step; the directory says which disk has the store, and a new one in
+// it is used and removed.
 //
 //   tasks   Each request defers a task that waits for 1 ms, as for a mail server. The pool has two
 //           workers, and a capacity of 1,000 tasks instead of 65,536, so that it is full at once;
@@ -19,10 +19,8 @@
 // 1 ms takes longer). The steps are all steps of a round, one after the other, on servers that go
 // on between them.
 //
-// The load is an open loop in a process of its own, which sleeps between two requests: so many a
-// second, evenly spaced, on up to 64 connections, whatever the server does. The latency of a
-// request counts from the moment at which it was to be sent, also when it found no free
-// connection.
+// The load is an open loop (support/open_load.hpp) on up to 64 connections, which sleeps while it
+// has nothing to do.
 //
 // Goodput is work that was done within the step, a second; it all belongs to requests that were
 // answered with 2xx. What was accepted within a step and waits at its end is done before the next
@@ -41,14 +39,13 @@
 #include "postlude/http/server.hpp"
 #include "support/child.hpp"
 #include "support/disk.hpp"
-#include "support/paced_load.hpp"
+#include "support/open_load.hpp"
+#include "support/options.hpp"
 #include "support/results.hpp"
 
 #include <boost/describe/class.hpp>
 
 #include <spdlog/spdlog.h>
-#include <CLI/CLI.hpp>
-
 #include <array>
 #include <atomic>
 #include <chrono>
@@ -270,7 +267,8 @@ private:
 
 /// One value a round for each.
 struct step_figures {
-    std::vector<double> goodput, refused, spilled, p50, p99, accepted_p99, before, after;
+    std::vector<double> goodput, share_done, refused, spilled, p50, p99, accepted_p99, before,
+        after;
 };
 
 [[noreturn]] void wrong(work what, int multiple, const std::string& why) {
@@ -282,16 +280,9 @@ struct step_figures {
 
 std::string text(double n) { return std::to_string(static_cast<std::int64_t>(n)); }
 
-/// Nothing but 2xx and 503, and what was answered with 2xx was done, once.
-void check(work what, int multiple, const bench::open_answers& answers, const snapshot& before,
-           const snapshot& after) {
-    if (answers.wrong != 0) {
-        wrong(what, multiple,
-              std::to_string(answers.wrong) +
-                  " answers are neither 2xx nor a 503 with "
-                  "Retry-After; the first: " +
-                  answers.first_wrong);
-    }
+/// What was answered with 202 was done, once. The load has seen to it that the rest are 503s.
+void check(work what, int multiple, const bench::open_load::outcome& answers,
+           const snapshot& before, const snapshot& after) {
     if (after.owed != 0 || after.balanced == 0) {
         wrong(what, multiple,
               text(after.owed) +
@@ -315,7 +306,8 @@ void check(work what, int multiple, const bench::open_answers& answers, const sn
 
 void run_step(work what, int multiple, double capacity, double seconds, remote_victim& server,
               step_figures& out) {
-    bench::paced_load load(server.port(), connections);
+    bench::open_load load({boost::asio::ip::address_v4::loopback(), server.port()}, connections,
+                          "POST /work", bench::open_load::waiting::sleep);
     const auto before = server.ask(look);
     const auto begin = steady::now();
     snapshot end;
@@ -326,13 +318,15 @@ void run_step(work what, int multiple, double capacity, double seconds, remote_v
     });
     const auto after = server.ask(settle);
     check(what, multiple, answers, before, after);
-    const auto asked = static_cast<double>(answers.asked);
+    const auto asked = static_cast<double>(answers.accepted + answers.refused);
     out.goodput.push_back((end.ran - before.ran) / elapsed);
+    out.share_done.push_back((end.ran - before.ran) /
+                             std::max(1.0, static_cast<double>(answers.accepted_in_time)));
     out.refused.push_back(100 * static_cast<double>(answers.refused) / asked);
     out.spilled.push_back(100 * (after.spilled - before.spilled) / asked);
-    out.p50.push_back(bench::at_fraction(answers.latencies, 0.5));
-    out.p99.push_back(bench::at_fraction(answers.latencies, 0.99));
-    out.accepted_p99.push_back(bench::at_fraction(answers.accepted_latencies, 0.99));
+    out.p50.push_back(answers.latency.at(0.5) / 1e3);
+    out.p99.push_back(answers.latency.at(0.99) / 1e3);
+    out.accepted_p99.push_back(answers.accepted_latency.at(0.99) / 1e3);
     out.before.push_back(before.memory);
     out.after.push_back(after.memory);
 }
@@ -379,7 +373,7 @@ void write(work what, const figures& steps, bench::results& out) {
                 f.target = multiples[i] == 10 ? target : "";
             }
             if (values == &step_figures::goodput) {
-                f.work_done = 1;  // of what was accepted; the run has failed otherwise
+                f.work_done = bench::median(steps[i].share_done);
             }
             out.add(f);
         }
@@ -440,19 +434,15 @@ void measure(const settings& s, const std::string& directory, bench::results& ou
     write(work::jobs, of_jobs, out);
 }
 
-settings parse(int argc, char** argv) {
+settings read_settings(int argc, char** argv) {
     settings s;
     CLI::App app{"A server that is asked for more deferred work than it can do."};
-    app.add_flag("--smoke", s.smoke, "a short run, whose figures say nothing");
     app.add_option("--seconds", s.seconds, "of each step")->check(CLI::PositiveNumber);
     app.add_option("--rounds", s.rounds)->check(CLI::PositiveNumber);
-    app.add_option("--json", s.json, "the file to which the figures are appended");
-    app.add_option("directory", s.directory, "the disk for the store");
-    try {
-        app.parse(argc, argv);
-    } catch (const CLI::ParseError& e) {
-        std::exit(app.exit(e));
-    }
+    app.add_option("--directory", s.directory, "the disk for the store");
+    const auto common = bench::parse(app, argc, argv);
+    s.json = common.json;
+    s.smoke = common.smoke;
     if (s.smoke) {
         s.seconds = 0.05;
         s.rounds = 1;
@@ -463,7 +453,7 @@ settings parse(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
-    const auto s = parse(argc, argv);
+    const auto s = read_settings(argc, argv);
     bench::results out(s.json);
     const bench::disk_directory place(s.directory);
     const auto sync = bench::median_sync(place.path(), s.smoke ? 20 : 300);

@@ -4,9 +4,9 @@
 // second, and what does a pool cost that has nothing to do? Postlude beside asio::thread_pool,
 // oneTBB, std::async and a pool of a mutex and a condition variable.
 //
-// pool [--smoke] [--seconds N] [--rounds N] [--json FILE]: N seconds of doing nothing in each
-// round. Each pool is measured in a process of its own, so that no thread or memory of another is
-// there, and all of them in turn in each round; a ratio is of two neighbours in one round.
+// The seconds are those of doing nothing in each round. Each pool is measured in a process of its
+// own, so that no thread or memory of another is there, and all of them in turn in each round; a
+// ratio is of two neighbours in one round.
 //
 //   busy        One worker, which a task holds while others with 40 bytes of captures are
 //               submitted: the queue alone, no wake-up. With 4,096 tasks waiting in the end, and
@@ -33,10 +33,9 @@
 #include "support/allocations.hpp"
 #include "support/child.hpp"
 #include "support/disk.hpp"
+#include "support/options.hpp"
 #include "support/pools.hpp"
 #include "support/results.hpp"
-
-#include <CLI/CLI.hpp>
 
 #include <algorithm>
 #include <array>
@@ -52,6 +51,14 @@
 #include <string>
 #include <thread>
 #include <vector>
+
+namespace {
+
+std::atomic<std::uint64_t> allocations_so_far{0};
+
+}  // namespace
+
+void bench::on_allocation() noexcept { allocations_so_far.fetch_add(1, std::memory_order_relaxed); }
 
 namespace {
 
@@ -186,13 +193,13 @@ template <class Pool, class Submit>
 cost busy_cost_once(Pool& pool, std::size_t n, std::size_t each, Submit submit) {
     tally done;
     hold<Pool> worker(pool);
-    const auto allocated = bench::allocations.load();
+    const auto allocated = allocations_so_far.load();
     const auto begin = steady::now();
     for (std::size_t i = 0; i != n; i += each) {
         submit(work{i, i, 0, 1, &done});
     }
     const auto end = steady::now();
-    const auto more = bench::allocations.load() - allocated;
+    const auto more = allocations_so_far.load() - allocated;
     worker.let_go();
     done.wait_for(n);
     pool.settle();
@@ -466,19 +473,15 @@ void report(const variants& all, const settings& s) {
              "own, which is not counted.");
 }
 
-settings parse(int argc, char** argv) {
+settings read_settings(int argc, char** argv) {
     settings s;
     CLI::App app{"What a pool costs: Postlude's beside others."};
-    app.add_flag("--smoke", s.smoke, "a short run, whose figures say nothing");
     app.add_option("--seconds", s.seconds, "of doing nothing, in each round and for each pool")
         ->check(CLI::PositiveNumber);
     app.add_option("--rounds", s.rounds)->check(CLI::PositiveNumber);
-    app.add_option("--json", s.json, "the file to which the figures are appended");
-    try {
-        app.parse(argc, argv);
-    } catch (const CLI::ParseError& e) {
-        std::exit(app.exit(e));
-    }
+    const auto common = bench::parse(app, argc, argv);
+    s.json = common.json;
+    s.smoke = common.smoke;
     if (s.smoke) {
         s.seconds = 0.02;
         s.rounds = 1;
@@ -489,7 +492,7 @@ settings parse(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
-    const auto s = parse(argc, argv);
+    const auto s = read_settings(argc, argv);
     variants all{variant_of<bench::postlude_pool>(), variant_of<bench::asio_pool>(),
                  variant_of<bench::tbb_pool>(), variant_of<bench::async_pool>(),
                  variant_of<bench::mutex_pool>()};

@@ -8,6 +8,7 @@
 // priority over them.
 #include "postlude/http/respond.hpp"
 #include "support/load.hpp"
+#include "support/options.hpp"
 #include "support/results.hpp"
 
 #include <boost/asio/buffer.hpp>
@@ -22,8 +23,6 @@
 
 #include <malloc.h>
 #include <sys/resource.h>
-
-#include <CLI/CLI.hpp>
 
 #include <algorithm>
 #include <array>
@@ -284,20 +283,16 @@ void compare(const char* what, writer beast_way, writer our_way, const char* tar
 
 int main(int argc, char** argv) {
     settings s;
-    std::string json;
-    bool smoke = false;
     CLI::App app("async_respond beside http::async_write.");
     app.add_option("--seconds", s.seconds, "of each measurement")->capture_default_str();
     app.add_option("--pairs", s.pairs)->check(CLI::PositiveNumber)->capture_default_str();
     app.add_option("--body", s.body, "bytes of it")->capture_default_str();
-    app.add_option("--json", json, "a file that the figures are appended to");
-    app.add_flag("--smoke", smoke, "only to see that it starts");
-    CLI11_PARSE(app, argc, argv);
-    if (smoke) {
+    const auto common = bench::parse(app, argc, argv);
+    if (common.smoke) {
         s.seconds = 0.1;
         s.pairs = 1;
     }
-    bench::results out(json);
+    bench::results out(common.json);
     setpriority(PRIO_PROCESS, 0, -19);
     // Else the heap's end goes back to the system after each large body and is fetched again, in
     // one run and not in another: that costs more than all else together.

@@ -76,7 +76,7 @@ part_durable() {
     program sqlite_backend --directory "$disk"
 }
 part_overload() {
-    program overload ${full:+--seconds 5}
+    program overload --directory "$disk" ${full:+--seconds 5}
 }
 part_cost() {
     bench/cost.py --json "$results"

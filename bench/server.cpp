@@ -17,14 +17,13 @@
 #include "support/child.hpp"
 #include "support/idle_clients.hpp"
 #include "support/load.hpp"
+#include "support/options.hpp"
 #include "support/raw_responder.hpp"
 #include "support/results.hpp"
 
 #include <spdlog/spdlog.h>
 
 #include <sys/resource.h>
-
-#include <CLI/CLI.hpp>
 
 #include <fstream>
 #include <functional>
@@ -285,8 +284,6 @@ void measure_memory(const settings& s) {
 
 int main(int argc, char** argv) {
     settings s;
-    std::string json;
-    bool smoke = false;
     CLI::App app("What postlude::http::server costs.");
     app.add_option("--seconds", s.seconds, "of each measurement")->capture_default_str();
     app.add_option("--rounds", s.rounds)->check(CLI::PositiveNumber)->capture_default_str();
@@ -295,15 +292,13 @@ int main(int argc, char** argv) {
         ->capture_default_str();
     app.add_option("--only", s.only, "for a profiler")
         ->check(CLI::IsMember({"raw", "task", "none"}));
-    app.add_option("--json", json, "a file that the figures are appended to");
-    app.add_flag("--smoke", smoke, "only to see that it starts");
-    CLI11_PARSE(app, argc, argv);
-    if (smoke) {
+    const auto common = bench::parse(app, argc, argv);
+    if (common.smoke) {
         s.seconds = 0.1;
         s.rounds = 1;
         s.idle = 200;
     }
-    bench::results out(json);
+    bench::results out(common.json);
     spdlog::set_level(spdlog::level::warn);
     setpriority(PRIO_PROCESS, 0, -19);
     compare_requests(s, out);

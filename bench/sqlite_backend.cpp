@@ -9,12 +9,11 @@
 
 #include "support/child.hpp"
 #include "support/disk.hpp"
+#include "support/options.hpp"
 #include "support/results.hpp"
 
-#include <sqlite3.h>
-#include <CLI/CLI.hpp>
-
 #include <fcntl.h>
+#include <sqlite3.h>
 #include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
@@ -289,17 +288,13 @@ void after_a_death(const std::string& directory, const sizes& s, bench::results&
 int main(int argc, char** argv) {
     sizes s;
     std::string parent = std::filesystem::temp_directory_path();
-    std::string json;
-    bool smoke = false;
     CLI::App app("What the SQLite store does by itself.");
     app.add_option("--directory", parent, "which disk")->capture_default_str();
-    app.add_option("--json", json, "a file that the figures are appended to");
-    app.add_flag("--smoke", smoke, "only to see that it starts");
-    CLI11_PARSE(app, argc, argv);
-    if (smoke) {
+    const auto common = bench::parse(app, argc, argv);
+    if (common.smoke) {
         s = {20, 50, 2'048, 5'000, 1};
     }
-    bench::results out(json);
+    bench::results out(common.json);
     const bench::disk_directory place(parent);
     const auto& directory = place.path();
     const auto f = median_sync(directory, s.syncs);

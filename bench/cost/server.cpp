@@ -16,6 +16,8 @@
 #include "postlude/backends/sqlite.hpp"
 #include "postlude/http/request_info.hpp"
 #include "postlude/http/respond.hpp"
+#include "support/allocations.hpp"
+#include "support/watched_backend.hpp"
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
@@ -36,7 +38,6 @@
 #include <unistd.h>
 
 #include <atomic>
-#include <cerrno>
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
@@ -71,10 +72,6 @@ thread_local bool serves = false;  ///< set by the first request
 
 counters& counts() noexcept { return *window.load(std::memory_order_relaxed); }
 
-void count_allocation() noexcept {
-    (serves ? counts().served : counts().elsewhere).fetch_add(1, std::memory_order_relaxed);
-}
-
 void open_window(const char* path) {
     const int fd = ::open(path, O_RDWR | O_CLOEXEC);
     void* at = fd < 0
@@ -89,43 +86,16 @@ void open_window(const char* path) {
 
 }  // namespace
 
-// The C library's own functions, so that what SQLite allocates counts as well. operator new comes
-// here, too.
-// NOLINTBEGIN: replacing them is the point
-extern "C" {
-void* __libc_malloc(std::size_t size);
-void* __libc_calloc(std::size_t n, std::size_t size);
-void* __libc_realloc(void* p, std::size_t size);
-void* __libc_memalign(std::size_t alignment, std::size_t size);
-
-void* malloc(std::size_t size) {
-    count_allocation();
-    return __libc_malloc(size);
-}
-void* calloc(std::size_t n, std::size_t size) {
-    count_allocation();
-    return __libc_calloc(n, size);
-}
-void* realloc(void* p, std::size_t size) {
-    count_allocation();
-    return __libc_realloc(p, size);
-}
-void* aligned_alloc(std::size_t alignment, std::size_t size) {
-    count_allocation();
-    return __libc_memalign(alignment, size);
-}
-int posix_memalign(void** p, std::size_t alignment, std::size_t size) {
-    count_allocation();
-    *p = __libc_memalign(alignment, size);
-    return *p == nullptr ? ENOMEM : 0;
+void bench::on_allocation() noexcept {
+    (serves ? counts().served : counts().elsewhere).fetch_add(1, std::memory_order_relaxed);
 }
 
 // Callgrind begins to count when the first is called, and writes down what it has when the second
 // is.
+extern "C" {
 [[gnu::noinline]] void cost_begins() { counts().marks = 1; }
 [[gnu::noinline]] void cost_ends() { counts().marks = 2; }
 }
-// NOLINTEND
 
 namespace {
 
@@ -135,45 +105,6 @@ struct mail_job {
                                               .stored = postlude::durability::durable};
 };
 BOOST_DESCRIBE_STRUCT(mail_job, (), (to, name))
-
-/// Counts the jobs whose end is stored: the last that a request causes.
-class watched_store final : public postlude::backend {
-public:
-    explicit watched_store(std::unique_ptr<postlude::backend> inner) : inner_(std::move(inner)) {}
-    postlude::opened open(const postlude::open_options& o) override { return inner_->open(o); }
-    postlude::commit_result commit(std::span<const postlude::put> puts,
-                                   std::span<const postlude::settlement> ends) override {
-        auto result = inner_->commit(puts, ends);
-        counts().done.fetch_add(ends.size());
-        return result;
-    }
-    std::vector<postlude::claimed_job> claim(std::span<const std::size_t> credits,
-                                             std::chrono::milliseconds wait) override {
-        return inner_->claim(credits, wait);
-    }
-    std::vector<postlude::receipt> renew(std::span<const postlude::receipt> held) override {
-        return inner_->renew(held);
-    }
-    std::vector<postlude::rescued_job> rescue(std::size_t limit) override {
-        return inner_->rescue(limit);
-    }
-    std::vector<postlude::queue_stats> stats() override { return inner_->stats(); }
-    std::vector<postlude::job_view> find(const postlude::job_query& q) override {
-        return inner_->find(q);
-    }
-    std::vector<postlude::job_event> history(postlude::job_id id) override {
-        return inner_->history(id);
-    }
-    std::vector<postlude::amended> amend(std::span<const postlude::job_id> ids,
-                                         postlude::amendment what) override {
-        return inner_->amend(ids, what);
-    }
-    std::size_t prune(const postlude::retention& keep) override { return inner_->prune(keep); }
-    void interrupt() noexcept override { inner_->interrupt(); }
-
-private:
-    std::unique_ptr<postlude::backend> inner_;
-};
 
 void task() { counts().done.fetch_add(1, std::memory_order_relaxed); }
 
@@ -191,8 +122,10 @@ void run_server(std::string_view variant, const std::string& directory) {
     postlude::http::server_options options;
     options.port = 0;
     if (variant == "server-job") {
-        options.dispatcher.jobs.store = std::make_unique<watched_store>(
-            postlude::sqlite_backend({.file = directory + "/jobs.db"}));
+        // The end of a job is the last that its request causes.
+        options.dispatcher.jobs.store = std::make_unique<bench::watched_backend>(
+            postlude::sqlite_backend({.file = directory + "/jobs.db"}),
+            [](std::size_t ends) { counts().done.fetch_add(ends); });
         options.dispatcher.kinds.handle<mail_job>([](const mail_job&) {});
     }
     postlude::http::server server(std::move(options));

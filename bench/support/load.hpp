@@ -61,17 +61,23 @@ inline std::size_t response_size(std::string_view text) {
     fail("a response without Content-Length");
 }
 
+/// Connects, and watches for what comes under that number.
+inline void open(tcp::socket& socket, const tcp::endpoint& server, int epoll, std::size_t number) {
+    socket.connect(server);
+    socket.set_option(tcp::no_delay(true));
+    socket.non_blocking(true);
+    epoll_event event{.events = EPOLLIN, .data = {.u64 = number}};
+    if (epoll_ctl(epoll, EPOLL_CTL_ADD, socket.native_handle(), &event) != 0) {
+        fail("epoll_ctl");
+    }
+}
+
 /// One request in flight on each connection. All responses are of the same size.
 class load {
 public:
     load(const tcp::endpoint& server, std::size_t connections) : epoll_(epoll_create1(0)) {
         for (std::size_t i = 0; i != connections; ++i) {
-            auto& socket = sockets_.emplace_back(context_);
-            socket.connect(server);
-            socket.set_option(tcp::no_delay(true));
-            socket.non_blocking(true);
-            epoll_event event{.events = EPOLLIN, .data = {.u64 = i}};
-            epoll_ctl(epoll_, EPOLL_CTL_ADD, socket.native_handle(), &event);
+            open(sockets_.emplace_back(context_), server, epoll_, i);
         }
         left_.resize(connections);
         find_response_size();

@@ -5,11 +5,17 @@
 #include "histogram.hpp"
 #include "load.hpp"
 
+#include <sys/prctl.h>
+
 #include <cerrno>
+#include <cmath>
 #include <cstdint>
+#include <ctime>
 #include <deque>
+#include <functional>
 #include <random>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace bench {
@@ -20,28 +26,38 @@ namespace bench {
 /// to be sent: what a slow server keeps from being sent is not left out of its latencies
 /// (coordinated omission). The times between requests are exponential, from the same seed each
 /// time, so all servers get the same load. One request in flight on each connection.
+///
+/// Ends the program with a message when an answer is neither 200, 202 nor a 503 with Retry-After,
+/// when a connection ends without one, or none comes within 30 s.
 class open_load {
 public:
+    /// How to wait for the next thing to do.
+    enum class waiting {
+        spin,  ///< never sleeps, on a core of its own: to be woken would count as the server's time
+        sleep  ///< leaves the processor to the server
+    };
     struct outcome {
-        histogram latency;     ///< of 200s
-        std::size_t good = 0;  ///< answered with 200
-        std::size_t refused = 0;
-        std::size_t unsent = 0;  ///< no connection became free for them within the time
+        histogram latency;             ///< of all answers, from when the request was to be sent
+        histogram accepted_latency;    ///< of those that are no refusal
+        std::size_t accepted = 0;      ///< 200 or 202
+        std::size_t refused = 0;       ///< 503
+        std::size_t accepted_in_time;  ///< before the time was over
+        std::size_t unsent = 0;        ///< found no free connection before the time was over
         double seconds = 0;
     };
 
-    open_load(const tcp::endpoint& server, std::size_t connections, const std::string& target = "/")
-        : request_("GET " + target +
-                   " HTTP/1.1\r\nHost: localhost\r\nUser-Agent: bench\r\nAccept: */*\r\n\r\n"),
-          epoll_(epoll_create1(0)),
+    open_load(const tcp::endpoint& server, std::size_t connections,
+              const std::string& request_line = "GET /", waiting how = waiting::spin)
+        : request_(request_line +
+                   " HTTP/1.1\r\nHost: localhost\r\nUser-Agent: bench\r\nAccept: */*\r\n" +
+                   (request_line.starts_with("POST") ? "Content-Length: 0\r\n\r\n" : "\r\n")),
+          server_(server),
+          how_(how),
           lines_(connections) {
+        ::prctl(PR_SET_TIMERSLACK, 1'000UL);
         for (std::size_t i = 0; i != connections; ++i) {
-            auto& socket = sockets_.emplace_back(context_);
-            socket.connect(server);
-            socket.set_option(tcp::no_delay(true));
-            socket.non_blocking(true);
-            epoll_event event{.events = EPOLLIN, .data = {.u64 = i}};
-            epoll_ctl(epoll_, EPOLL_CTL_ADD, socket.native_handle(), &event);
+            sockets_.emplace_back(context_);
+            connect(i);
             free_.push_back(i);
         }
     }
@@ -50,8 +66,9 @@ public:
     ~open_load() { ::close(epoll_); }
 
     /// @param per_second 0: each connection sends again as soon as it is answered.
-    outcome run(double per_second, double seconds) {
-        outcome out;
+    /// @param at_end called when the time is over, with answers still under way.
+    outcome run(double per_second, double seconds, const std::function<void()>& at_end = [] {}) {
+        outcome out{};
         std::mt19937_64 random(1);
         std::exponential_distribution<double> gap(per_second > 0 ? per_second : 1);
         const auto begin = bench_clock::now();
@@ -64,13 +81,22 @@ public:
                 }
             } else {
                 waiting_.resize(free_.size(), now);
+                next = end;
             }
             send_waiting();
-            receive(out);
+            receive(out, std::min(next, end));
         }
-        out.unsent = std::exchange(waiting_, {}).size();
+        out.accepted_in_time = out.accepted;
         out.seconds = std::chrono::duration<double>(bench_clock::now() - begin).count();
-        finish(out);
+        out.unsent = std::exchange(waiting_, {}).size();
+        at_end();
+        const auto patience = bench_clock::now() + std::chrono::seconds(30);
+        while (free_.size() != lines_.size()) {
+            receive(out, patience);
+            if (bench_clock::now() > patience) {
+                fail("no answer within 30 s");
+            }
+        }
         return out;
     }
 
@@ -86,13 +112,8 @@ private:
     }
 
     void connect(std::size_t i) {
-        auto& socket = sockets_[i];
-        socket = tcp::socket(context_);
-        socket.connect(server_);
-        socket.set_option(tcp::no_delay(true));
-        socket.non_blocking(true);
-        epoll_event event{.events = EPOLLIN, .data = {.u64 = i}};
-        epoll_ctl(epoll_, EPOLL_CTL_ADD, socket.native_handle(), &event);
+        sockets_[i] = tcp::socket(context_);
+        open(sockets_[i], server_, epoll_, i);
     }
 
     void send_waiting() {
@@ -108,13 +129,18 @@ private:
         }
     }
 
-    /// Never sleeps: to be woken would count as the server's time.
-    void receive(outcome& out) {
+    void receive(outcome& out, bench_clock::time_point until) {
+        const auto rest = how_ == waiting::spin
+                              ? std::chrono::nanoseconds(0)
+                              : std::max(std::chrono::nanoseconds(until - bench_clock::now()),
+                                         std::chrono::nanoseconds(0));
+        const timespec wait{.tv_sec = rest.count() / 1'000'000'000,
+                            .tv_nsec = rest.count() % 1'000'000'000};
         std::array<epoll_event, 64> events;
-        const int n = epoll_wait(epoll_, events.data(), static_cast<int>(events.size()), 0);
+        const int n =
+            ::epoll_pwait2(epoll_, events.data(), static_cast<int>(events.size()), &wait, nullptr);
         for (int e = 0; e < n; ++e) {
-            const auto i = events[static_cast<std::size_t>(e)].data.u64;
-            read(i, out);
+            read(events[static_cast<std::size_t>(e)].data.u64, out);
         }
     }
 
@@ -129,43 +155,37 @@ private:
             fail("the server has closed a connection");
         }
         l.in.append(piece.data(), static_cast<std::size_t>(n));
-        if (l.in.size() != response_size(l.in)) {
-            return;
+        if (l.in.size() == response_size(l.in)) {
+            note(l, out);
+            if (l.in.find("\r\nConnection: close") != std::string::npos) {
+                connect(i);  // as Puma asks for where others wait
+            }
+            l.in.clear();
+            free_.push_back(i);
         }
-        const auto took = bench_clock::now() - l.intended;
-        if (l.in.starts_with("HTTP/1.1 200")) {
-            ++out.good;
-            out.latency.record(static_cast<std::uint64_t>(
-                std::chrono::duration_cast<std::chrono::nanoseconds>(took).count()));
-        } else if (l.in.starts_with("HTTP/1.1 503")) {
-            ++out.refused;
-        } else {
-            std::fprintf(stderr, "an answer that is neither 200 nor 503: %.60s\n", l.in.c_str());
-            std::exit(1);
-        }
-        if (l.in.find("\r\nConnection: close") != std::string::npos) {
-            connect(i);  // as Puma asks for where others wait
-        }
-        l.in.clear();
-        free_.push_back(i);
     }
 
-    /// What is under way still is answered, and counts in no rate.
-    void finish(outcome& out) {
-        outcome late;
-        const auto until = bench_clock::now() + std::chrono::seconds(10);
-        while (free_.size() != lines_.size()) {
-            receive(late);
-            if (bench_clock::now() > until) {
-                fail("no answer within 10 s");
-            }
+    static void note(const line& l, outcome& out) {
+        const auto took = static_cast<std::uint64_t>(
+            std::chrono::nanoseconds(bench_clock::now() - l.intended).count());
+        out.latency.record(took);
+        if (l.in.starts_with("HTTP/1.1 200") || l.in.starts_with("HTTP/1.1 202")) {
+            ++out.accepted;
+            out.accepted_latency.record(took);
+        } else if (l.in.starts_with("HTTP/1.1 503") &&
+                   l.in.find("\r\nRetry-After: ") != std::string::npos) {
+            ++out.refused;
+        } else {
+            std::fprintf(stderr, "FAILED: neither 200, 202 nor 503 with Retry-After: %.200s\n",
+                         l.in.c_str());
+            std::exit(1);
         }
-        out.latency.add(late.latency);
     }
 
     std::string request_;
     tcp::endpoint server_;
-    int epoll_;
+    waiting how_;
+    int epoll_ = epoll_create1(0);
     asio::io_context context_;
     std::vector<tcp::socket> sockets_;
     std::vector<line> lines_;

@@ -31,6 +31,14 @@ inline constexpr std::size_t list_size = 16;
 /// More than any measurement keeps waiting, so that nothing is refused.
 inline constexpr std::size_t pool_capacity = 1 << 18;
 
+/// For a pool that has no way for lists.
+template <class Pool, class F>
+void submit_each(Pool& pool, const F& f) {
+    for (std::size_t i = 0; i != list_size; ++i) {
+        pool.submit(f);
+    }
+}
+
 class postlude_pool {
 public:
     static constexpr const char* name = "Postlude";
@@ -92,9 +100,7 @@ public:
     }
     template <class F>
     void submit_list(const F& f) {
-        for (std::size_t i = 0; i != list_size; ++i) {
-            submit(f);
-        }
+        submit_each(*this, f);
     }
     void settle() {}
 
@@ -119,9 +125,7 @@ public:
     }
     template <class F>
     void submit_list(const F& f) {
-        for (std::size_t i = 0; i != list_size; ++i) {
-            submit(f);
-        }
+        submit_each(*this, f);
     }
     void settle() {}
 
@@ -143,9 +147,7 @@ public:
     }
     template <class F>
     void submit_list(const F& f) {
-        for (std::size_t i = 0; i != list_size; ++i) {
-            submit(f);
-        }
+        submit_each(*this, f);
     }
     void settle() { futures_.clear(); }
 
