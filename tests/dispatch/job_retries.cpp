@@ -90,9 +90,13 @@ TEMPLATE_TEST_CASE(
     job_world world;
     journal sent;
     journal failures;
+    std::atomic<dispatcher*> running{nullptr};
     auto options =
         world.options(mailers(sent, [](job_context&) { throw std::runtime_error("no route"); }));
+    std::vector<std::uint64_t> counted;  // by the only worker
     options.pool.on_error = [&](const task_failure& failure) {
+        const auto c = running.load()->job_counters();
+        counted.push_back(c.retried + c.dead);
         try {
             std::rethrow_exception(failure.error);
         } catch (const std::exception& e) {
@@ -102,11 +106,13 @@ TEMPLATE_TEST_CASE(
         throw std::runtime_error("the hook");
     };
     dispatcher work(std::move(options));
+    running = &work;
     deferred after(work, {.id = "the-request"});
     after.enqueue(TestType{});
     test::respond(after);
     REQUIRE(eventually([&] { return work.job_counters().dead == 1; }));
     REQUIRE(at_rest(work));
+    CHECK(counted == std::vector<std::uint64_t>{0, 1, 2});  // told before it is counted
     CHECK(failures.lines() == std::vector<std::string>(3, std::string(TestType::job.kind) +
                                                               " the-request default no route"));
     CHECK(work.job_counters().dead == 1);
