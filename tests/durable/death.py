@@ -213,7 +213,7 @@ def a_job_that_kills_its_process_harms_no_other(place):
     web.stop()
     deaths = 0
     # As a supervisor does.
-    worker = place.start("work")
+    worker = place.start("work", may_die=True)
 
     def all_ended():
         nonlocal worker, deaths
@@ -221,7 +221,7 @@ def a_job_that_kills_its_process_harms_no_other(place):
             require(worker.wait() == -signal.SIGABRT, f"a process ended with {worker.wait()}")
             deaths += 1
             require(deaths <= deadly, f"{deaths} processes have died of one job")
-            worker = place.start("work")
+            worker = place.start("work", may_die=True)
         ended = place.states()
         return ended.get("done", 0) + ended.get("quarantined", 0) == innocents + 1
 
