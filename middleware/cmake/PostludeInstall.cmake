@@ -14,7 +14,7 @@ install(TARGETS ${targets}
     FILE_SET HEADERS DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 install(EXPORT postlude-targets NAMESPACE postlude:: DESTINATION ${package_dir})
 
-foreach(part IN ITEMS mail sqlite)
+foreach(part IN ITEMS mail sqlite postgres redis rabbitmq)
     if(TARGET postlude_${part})
         install(TARGETS postlude_${part}
             EXPORT postlude-${part}-targets

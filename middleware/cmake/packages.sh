@@ -12,9 +12,13 @@ boost() {
 }
 build=(g++ cmake ninja-build ccache "$(boost '')" "$(boost -json)" libspdlog-dev
     libconcurrentqueue-dev libsqlite3-dev)
-examples=("${build[@]}" "$(boost -context)" "$(boost -coroutine)"
+# The clients of the stores on other machines, and those stores: of any of these servers nothing of
+# the system's own is used.
+clients=(libpq-dev libhiredis-dev librabbitmq-dev)
+servers=(postgresql redis-server rabbitmq-server python3-pika)
+examples=("${build[@]}" "${clients[@]}" "$(boost -context)" "$(boost -coroutine)"
     'libcurl4-openssl-dev|libcurl4-gnutls-dev' libssl-dev curl openssl python3 python3-aiosmtpd)
-bench=("${build[@]}" libcli11-dev libtbb-dev python3 strace valgrind)
+bench=("${build[@]}" "${clients[@]}" "${servers[@]}" libcli11-dev libtbb-dev python3 strace valgrind)
 # Web servers that the benchmarks are run beside.
 peers=(python3-starlette python3-uvicorn puma nodejs golang-go curl)
 # Exim, for the tests of mail: any build of it; nothing of the system's own is used or started.

@@ -2,7 +2,7 @@
 #ifndef POSTLUDE_BACKENDS_SQLITE_HPP
 #define POSTLUDE_BACKENDS_SQLITE_HPP
 
-#include "postlude/backends/backend.hpp"
+#include "postlude/backends/url.hpp"
 
 #include <chrono>
 #include <cstddef>
@@ -29,6 +29,10 @@ struct sqlite_options {
 /// A store in one SQLite file, which any number of processes of one machine may share.
 /// Opens nothing before `backend::open`.
 std::unique_ptr<backend> sqlite_backend(sqlite_options options);
+
+/// `sqlite:jobs.db`, `sqlite:/var/lib/app/jobs.db`: what follows the colon is the file's name, as
+/// it is.
+backend_scheme sqlite_scheme();
 
 }  // namespace postlude
 

@@ -5,6 +5,8 @@
 #include "backends/sqlite/failure.hpp"
 #include "backends/sqlite/schema.hpp"
 
+#include <boost/system/system_error.hpp>
+
 #include <algorithm>
 #include <thread>
 
@@ -12,6 +14,20 @@ namespace postlude {
 
 std::unique_ptr<backend> sqlite_backend(sqlite_options options) {
     return std::make_unique<detail::sqlite::store>(std::move(options));
+}
+
+backend_scheme sqlite_scheme() {
+    return {.names = {"sqlite"}, .example = "sqlite:jobs.db", .make = [](std::string_view url) {
+                const auto file = url.substr(url.find(':') + 1);
+                if (file.empty() || file.starts_with("//")) {
+                    throw boost::system::system_error(
+                        make_error_code(errc::bad_option),
+                        "the job store's URL \"" + std::string(url) +
+                            "\" names no file; it has the form sqlite:jobs.db or "
+                            "sqlite:/var/lib/app/jobs.db");
+                }
+                return sqlite_backend({.file = file});
+            }};
 }
 
 namespace detail::sqlite {
