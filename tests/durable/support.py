@@ -302,12 +302,14 @@ class Client:
 class Load:
     """Requests from several clients at one time, each on a connection of its own."""
 
-    def __init__(self, port, clients, total, target):
+    def __init__(self, port, clients, total, target, first=0):
+        """The requests `first` to `total`, that not included."""
         self.total = total
+        self.first = first
         self.answers = {}  # by request
         self.failure = None
         self.ending = False
-        numbers = itertools.count()
+        numbers = itertools.count(first)
         self.threads = [
             threading.Thread(target=self.run, args=(port, numbers, target), daemon=True)
             for _ in range(clients)
@@ -325,7 +327,7 @@ class Load:
 
     def wait(self, count=None):
         """Until so many requests, or all, have been answered or broken off."""
-        count = self.total if count is None else count
+        count = self.total - self.first if count is None else count
         wait_for(lambda: len(self.answers) >= count or self.failure, f"{count} requests")
         if self.failure:
             raise Failed(f"a client: {self.failure!r}")

@@ -3,7 +3,7 @@
 //
 // Usage: job_server MODE STORE JOURNAL [NAME=VALUE]...
 //   MODE: `serve` answers requests and runs jobs, `web` only answers, `work` only runs.
-//   STORE: an SQLite file. JOURNAL: a file to which each run of a job adds lines.
+//   STORE: a URL, or an SQLite file. JOURNAL: a file to which each run of a job adds lines.
 //   NAME: see `settings`.
 //
 // POST /KIND?n=N&ms=MS&how=HOW&times=TIMES&pad=BYTES registers one job; its request's id is what
@@ -12,6 +12,15 @@
 // A line of the journal is "WHAT REQUEST JOB ATTEMPT PID NANOSECONDS N", by the system's monotonic
 // clock, with WHAT one of begin, end, stop (at a checkpoint) and throw.
 #include "postlude/backends/sqlite.hpp"
+#ifdef WITH_POSTGRES
+#include "postlude/backends/postgres.hpp"
+#endif
+#ifdef WITH_REDIS
+#include "postlude/backends/redis.hpp"
+#endif
+#ifdef WITH_RABBITMQ
+#include "postlude/backends/rabbitmq.hpp"
+#endif
 #include "postlude/http/server.hpp"
 
 #include <boost/describe/class.hpp>
@@ -212,6 +221,24 @@ postlude::job_registry known_kinds(const settings& set, journal& to) {
     return kinds;
 }
 
+std::unique_ptr<postlude::backend> store_of(std::string_view place, const settings& set) {
+    if (place.find("://") == place.npos) {
+        return postlude::sqlite_backend(
+            {.file = place, .busy_timeout = set.time("busy_timeout", 5s)});
+    }
+    return postlude::backend_from_url(place, {
+#ifdef WITH_POSTGRES
+                                                 postlude::postgres_scheme(),
+#endif
+#ifdef WITH_REDIS
+                                                 postlude::redis_scheme(),
+#endif
+#ifdef WITH_RABBITMQ
+                                                 postlude::rabbitmq_scheme(),
+#endif
+                                                 postlude::sqlite_scheme()});
+}
+
 postlude::dispatcher_options dispatcher_options(const std::string& mode, const char* store,
                                                 const settings& set, journal& to) {
     postlude::dispatcher_options options;
@@ -219,11 +246,11 @@ postlude::dispatcher_options dispatcher_options(const std::string& mode, const c
     options.pool.default_queue.capacity = static_cast<std::size_t>(set.number("capacity", 65'536));
     options.pool.drain = set.time("drain", 25s);
     options.kinds = known_kinds(set, to);
-    options.jobs.store =
-        postlude::sqlite_backend({.file = store, .busy_timeout = set.time("busy_timeout", 5s)});
+    options.jobs.store = store_of(store, set);
     options.jobs.runs_jobs = mode != "web";
     options.jobs.commit_timeout = set.time("commit_timeout", 5s);
     options.jobs.lease = set.time("lease", 30s);
+    options.jobs.rescue_interval = set.time("rescue_interval", 30s);
     options.jobs.quarantine_after = static_cast<unsigned>(set.number("quarantine_after", 3));
     return options;
 }
@@ -280,6 +307,22 @@ std::string to_json(const postlude::counters& c) {
         .append("}");
 }
 
+std::string to_json(const std::vector<postlude::queue_stats>& stats) {
+    std::size_t ready = 0;
+    std::size_t claimed = 0;
+    std::size_t dead = 0;
+    for (const auto& s : stats) {
+        ready += s.ready + s.scheduled;
+        claimed += s.claimed;
+        dead += s.dead;
+    }
+    return std::string("{\"ready\":")
+        .append(std::to_string(ready))
+        .append(",\"claimed\":" + std::to_string(claimed))
+        .append(",\"dead\":" + std::to_string(dead))
+        .append("}");
+}
+
 int end_with(const postlude::dispatcher& dispatcher, const postlude::drain_report& report) {
     std::cout << "jobs " << to_json(dispatcher.job_counters()) << "\ntasks "
               << to_json(dispatcher.counters()) << std::endl;
@@ -318,6 +361,10 @@ int serve(postlude::dispatcher_options options, const settings& set) {
         return http::json(http::status::ok, "{\"jobs\":" + to_json(dispatcher.job_counters()) +
                                                 ",\"tasks\":" + to_json(dispatcher.counters()) +
                                                 "}");
+    });
+    // The test is the only one who asks, and waits for as long as the store takes.
+    server.get("/stats", [&dispatcher](const http::request&, postlude::deferred&) {
+        return http::json(http::status::ok, to_json(dispatcher.stats()));
     });
     std::cout << "port " << server.port() << std::endl;
     const auto report = server.run();
