@@ -12,7 +12,7 @@ namespace postlude {
 
 namespace {
 
-[[noreturn]] void refuse(const std::string& why) {
+[[noreturn]] void bad_url(const std::string& why) {
     throw boost::system::system_error(make_error_code(errc::bad_option), why);
 }
 
@@ -37,10 +37,10 @@ std::unique_ptr<backend> backend_from_url(std::string_view url,
         examples.append(examples.empty() ? "" : ", ").append(scheme.example);
     }
     if (name.empty()) {
-        refuse("the job store's URL has no scheme; it begins like one of " + examples);
+        bad_url("the job store's URL has no scheme; it begins like one of " + examples);
     }
-    refuse("this program has no job store for a URL that begins with \"" + name + ":\"; it has " +
-           examples);
+    bad_url("this program has no job store for a URL that begins with \"" + name + ":\"; it has " +
+            examples);
 }
 
 std::string without_password(std::string_view url) {
