@@ -1,21 +1,21 @@
 // Copyright 2026 The Postlude authors. Distributed under the Boost Software License, Version 1.0.
 //
-// What does a durable job cost through the whole of Postlude: the dispatcher, its writer, SQLite?
+// What does a durable job cost through the whole of Postlude: the dispatcher, its writer, the
+// store? An SQLite file, or what --store names; `engines.py` beside this starts the servers for it.
 //
 // The directory says which disk; a new one in it is used and removed. F is the median of an append
 // of 4 KiB and fdatasync there, taken in each round. 300 bytes of arguments a job.
 //
 //   enqueue     N registrations are waiting for their commit all the time, each on the same event
-//               loop; nobody runs the jobs. Beside it, in turn, what one insert with the same
+//               loop; nobody runs the jobs. Beside SQLite's, in turn, what one insert with the same
 //               settings costs in bare SQLite.
-//   end to end  the same, and the jobs are run in this process by a function that does nothing.
-//   Ends
-//               when the last one is stored as done.
-#include "postlude/backends/sqlite.hpp"
+//   end to end  jobs of another kind, which are run in this process by a function that does
+//               nothing. Ends when the last one is stored as done.
 #include "postlude/dispatch/async_jobs.hpp"
 #include "support/disk.hpp"
 #include "support/options.hpp"
 #include "support/results.hpp"
+#include "support/stores.hpp"
 #include "support/watched_backend.hpp"
 
 #include <boost/asio/io_context.hpp>
@@ -45,14 +45,26 @@ struct settings {
     double seconds = 2;
     int rounds = 5;
     std::string directory = std::filesystem::temp_directory_path();
+    std::string store{};  ///< a URL; empty: a new SQLite file each time
+    std::string name = "SQLite";
+    std::string enqueue_target = ">= 70000";  ///< with 64 waiting
+    std::string run_target = ">= 40000";
 };
 
 struct payload {
     std::string text = std::string(285, 'x');
-    static constexpr postlude::job_traits job{.kind = "bench",
-                                              .stored = postlude::durability::durable};
 };
 BOOST_DESCRIBE_STRUCT(payload, (), (text))
+struct kept_job : payload {
+    static constexpr postlude::job_traits job{.kind = "kept",
+                                              .stored = postlude::durability::durable};
+};
+BOOST_DESCRIBE_STRUCT(kept_job, (payload), ())
+struct run_job : payload {
+    static constexpr postlude::job_traits job{.kind = "run",
+                                              .stored = postlude::durability::durable};
+};
+BOOST_DESCRIBE_STRUCT(run_job, (payload), ())
 
 /// One insert a transaction, in bare SQLite.
 std::vector<double> bare_inserts(const std::string& directory, double seconds) {
@@ -84,29 +96,43 @@ struct figures {
     std::vector<double> per_second, p50, p99, per_commit;
 };
 
-/// Keeps `waiting` registrations under way for that time.
-void measure(const std::string& directory, std::size_t waiting, bool runs, double seconds,
-             figures& out) {
+std::unique_ptr<postlude::backend> open_store(const settings& s, const std::string& directory) {
+    if (!s.store.empty()) {
+        return bench::store_of(s.store);
+    }
     const auto file = directory + "/jobs.db";
     for (const auto* suffix : {"", "-wal", "-shm", "-owners"}) {
         std::filesystem::remove(file + suffix);
     }
+    return postlude::sqlite_backend({.file = file});
+}
+
+[[noreturn]] void give_up(const char* why, std::size_t n, std::size_t of) {
+    std::fprintf(stderr, "%zu of %zu %s\n", n, of, why);
+    std::exit(1);
+}
+
+/// Keeps `waiting` registrations under way for that time.
+/// @tparam Job `kept_job`, or `run_job`, which is run here.
+template <class Job>
+void measure(const settings& s, const std::string& directory, std::size_t waiting, figures& out) {
+    constexpr bool runs = std::is_same_v<Job, run_job>;
     std::atomic<std::size_t> commits{0};
     postlude::dispatcher_options options;
     options.jobs.runs_jobs = runs;
     options.jobs.store = std::make_unique<bench::watched_backend>(
-        postlude::sqlite_backend({.file = file}), [&commits](std::size_t) { ++commits; });
-    options.kinds.handle<payload>([](const payload&) {});
+        open_store(s, directory), [&commits](std::size_t) { ++commits; });
+    options.kinds.handle<Job>([](const Job&) {});
     postlude::dispatcher dispatcher(std::move(options));
     asio::io_context io(1);
     std::vector<double> times;
     times.reserve(1 << 20);
     std::size_t failed = 0;
     const auto begin = steady::now();
-    const auto over = [&] { return microseconds_since(begin) > 1e6 * seconds; };
+    const auto over = [&] { return microseconds_since(begin) > 1e6 * s.seconds; };
     std::function<void()> next = [&] {
         const auto start = steady::now();
-        async_enqueue(dispatcher, payload{}, {}, io.get_executor(),
+        async_enqueue(dispatcher, Job{}, {}, io.get_executor(),
                       [&, start](boost::system::error_code ec, postlude::job_id) {
                           times.push_back(microseconds_since(start));
                           failed += ec ? 1 : 0;
@@ -120,24 +146,18 @@ void measure(const std::string& directory, std::size_t waiting, bool runs, doubl
     }
     io.run();
     auto elapsed = microseconds_since(begin);
+    if (failed != 0) {
+        give_up("were not stored", failed, times.size());
+    }
     if (runs) {
-        const auto waits = [&] {
-            for (const auto& s : dispatcher.stats()) {
-                if (s.ready + s.claimed != 0) {
-                    return true;
-                }
-            }
-            return dispatcher.job_counters().left != 0;
-        };
-        while (waits()) {
+        // Once a store of a server has nothing left, too, since this process was its only one.
+        while (dispatcher.job_counters().completed < times.size()) {
             std::this_thread::sleep_for(std::chrono::milliseconds(1));
         }
         elapsed = microseconds_since(begin);
-        failed += times.size() - failed == dispatcher.job_counters().completed ? 0 : 1;
     }
-    if (failed != 0) {
-        std::fprintf(stderr, "%zu of %zu were not stored or not run\n", failed, times.size());
-        std::exit(1);
+    if (const auto n = dispatcher.job_counters().completed; runs && n != times.size()) {
+        give_up("were run", n, times.size());
     }
     out.per_second.push_back(1e6 * static_cast<double>(times.size()) / elapsed);
     out.per_commit.push_back(static_cast<double>(times.size()) / static_cast<double>(commits));
@@ -152,9 +172,10 @@ void print(const std::string& name, const figures& f, double sync) {
                 median(f.per_commit));
 }
 
-void add(bench::results& out, const std::string& what, const figures& f, const figures& bare,
-         const char* target) {
+void add(bench::results& out, const settings& s, const std::string& what, const figures& f,
+         const figures& bare, const char* target) {
     const std::string inserts = "one insert in bare SQLite";
+    const auto ours = "Postlude, " + s.name;
     out.add({.part = "durable",
              .chart = "durable jobs a second: " + what,
              .name = inserts,
@@ -163,7 +184,7 @@ void add(bench::results& out, const std::string& what, const figures& f, const f
              .rounds = bare.per_second});
     out.add({.part = "durable",
              .chart = "durable jobs a second: " + what,
-             .name = "Postlude",
+             .name = ours,
              .unit = "jobs/s",
              .less_is_better = false,
              .rounds = f.per_second,
@@ -175,13 +196,13 @@ void add(bench::results& out, const std::string& what, const figures& f, const f
              .rounds = bare.p99});
     out.add({.part = "durable",
              .chart = "p99 until a durable job is stored: " + what,
-             .name = "Postlude",
+             .name = ours,
              .unit = "us",
              .rounds = f.p99,
              .against = inserts});
     out.add({.part = "durable",
              .chart = "durable jobs a commit: " + what,
-             .name = "Postlude",
+             .name = ours,
              .unit = "jobs/sync",
              .less_is_better = false,
              .rounds = f.per_commit});
@@ -201,12 +222,12 @@ void run(const settings& s, bench::results& out) {
         bare.p99.push_back(at_fraction(times, 0.99));
         bare.per_commit.push_back(1);
         for (std::size_t k = 0; k != std::size(sizes); ++k) {
-            measure(directory, sizes[k], false, s.seconds, enqueued[k]);
-            measure(directory, sizes[k], true, s.seconds, run[k]);
+            measure<kept_job>(s, directory, sizes[k], enqueued[k]);
+            measure<run_job>(s, directory, sizes[k], run[k]);
         }
     }
     const auto sync = median(syncs);
-    std::printf("F = %.0f us; %d rounds in turn; medians\n", sync, s.rounds);
+    std::printf("%s; F = %.0f us; %d rounds in turn; medians\n", s.name.c_str(), sync, s.rounds);
     std::printf("  %-28s %9s  %8s ..%8s  %8s  %8s  %6s  %6s\n", "", "jobs/s", "min", "max",
                 "p50 us", "p99 us", "p99/F", "a sync");
     print("bare insert", bare, sync);
@@ -217,12 +238,13 @@ void run(const settings& s, bench::results& out) {
     for (std::size_t k = 0; k != std::size(sizes); ++k) {
         const auto n = std::to_string(sizes[k]) + " waiting";
         print("enqueue, " + n, enqueued[k], sync);
-        add(out, "enqueue, " + n, enqueued[k], bare, sizes[k] == 64 ? ">= 70000" : "");
+        add(out, s, "enqueue, " + n, enqueued[k], bare,
+            sizes[k] == 64 ? s.enqueue_target.c_str() : "");
     }
     for (std::size_t k = 0; k != std::size(sizes); ++k) {
         const auto n = std::to_string(sizes[k]) + " waiting";
         print("end to end, " + n, run[k], sync);
-        add(out, "end to end, " + n, run[k], bare, sizes[k] == 64 ? ">= 40000" : "");
+        add(out, s, "end to end, " + n, run[k], bare, sizes[k] == 64 ? s.run_target.c_str() : "");
     }
 }
 
@@ -234,6 +256,10 @@ int main(int argc, char** argv) {
     app.add_option("--seconds", s.seconds, "of each measurement")->capture_default_str();
     app.add_option("--rounds", s.rounds)->check(CLI::PositiveNumber)->capture_default_str();
     app.add_option("--directory", s.directory, "which disk")->capture_default_str();
+    app.add_option("--store", s.store, "a store's URL; otherwise an SQLite file");
+    app.add_option("--name", s.name, "of the store, for the report")->capture_default_str();
+    app.add_option("--enqueue-target", s.enqueue_target)->capture_default_str();
+    app.add_option("--run-target", s.run_target)->capture_default_str();
     const auto common = bench::parse(app, argc, argv);
     if (common.smoke) {
         s.seconds = 0.05;
