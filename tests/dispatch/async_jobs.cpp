@@ -1,5 +1,4 @@
-// Copyright 2026 The Postlude authors. Distributed under the Boost Software
-// License, Version 1.0.
+// Copyright 2026 The Postlude authors. Distributed under the Boost Software License, Version 1.0.
 #include "postlude/dispatch/async_jobs.hpp"
 
 #include "dispatch/job_world.hpp"
@@ -133,6 +132,33 @@ TEST_CASE("a job outside any request is refused by an error, and does not exist"
     CHECK(sent.lines() == std::vector<std::string>{"1"});
     CHECK(at_rest(work));
     CHECK(work.pool().counters().left == 0);
+}
+
+TEST_CASE("who came while a slow store was writing is written at once, however many there are") {
+    job_world world;
+    journal sent;
+    auto options = world.options(mailers(sent));
+    options.jobs.runs_jobs = false;
+    options.jobs.commit_timeout = 60s;
+    dispatcher work(std::move(options));
+    const test::releaser end(world.trouble);
+    asio::io_context loop;
+    std::size_t stored = 0;
+    const auto enqueue = [&](std::size_t n) {
+        for (std::size_t i = 0; i != n; ++i) {
+            async_enqueue(work, durable_mail{"ada"}, {}, loop.get_executor(),
+                          [&](error_code ec, job_id) { stored += ec ? 0 : 1; });
+        }
+    };
+    world.trouble->hold(call::commit);
+    enqueue(1);
+    REQUIRE(world.trouble->wait_for_held(call::commit));
+    enqueue(1'000);
+    std::this_thread::sleep_for(50ms);  // what the disk takes, and more than the rest
+    world.trouble->release(call::commit);
+    loop.run();
+    CHECK(stored == 1'001);
+    CHECK(world.trouble->count(call::commit) == 2);
 }
 
 TEST_CASE("looking and mending do not block who serves") {

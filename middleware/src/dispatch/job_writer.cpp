@@ -4,6 +4,7 @@
 #include "dispatch/job_service.hpp"
 
 #include <sys/prctl.h>
+#include <time.h>
 
 #include <algorithm>
 #include <iterator>
@@ -20,11 +21,21 @@ namespace {
 constexpr std::chrono::milliseconds ending_wait{5};
 constexpr std::size_t endings_at_once = 256;
 /// Of requests. While so many are written, those that were answered before come with their next.
-constexpr std::size_t puts_at_once = 256;
+constexpr std::size_t usual_puts_at_once = 256;
+/// Where most of a commit is waiting, for a slow disk or another machine: the more share it the
+/// better.
+constexpr std::size_t most_puts_at_once = 1'024;
 /// A batch smaller than this gains nothing by waiting for others.
 constexpr std::size_t worth_gathering = 8;
 constexpr std::chrono::microseconds gathering_step{30};
 constexpr std::chrono::microseconds longest_gathering{400};
+
+/// That this thread has used.
+std::chrono::nanoseconds processor_time() noexcept {
+    timespec t{};
+    ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return std::chrono::seconds(t.tv_sec) + std::chrono::nanoseconds(t.tv_nsec);
+}
 
 /// Moves at most n elements from the front.
 template <class T>
@@ -169,7 +180,7 @@ void job_writer::wait(std::unique_lock<std::mutex>& lock) {
 void job_writer::gather(std::unique_lock<std::mutex>& lock) {
     // Whoever was just answered is likely to come again at once, and shares this sync then instead
     // of waiting for the whole of it.
-    const auto expected = std::min(std::exchange(answered_, 0), puts_at_once);
+    const auto expected = std::min(std::exchange(answered_, 0), puts_at_once_);
     if (expected < worth_gathering || stopping_) {
         return;
     }
@@ -188,7 +199,7 @@ void job_writer::gather(std::unique_lock<std::mutex>& lock) {
 void job_writer::take() {
     auto& from = waiting_.requests;
     puts_.clear();
-    while (!from.empty() && puts_.size() < puts_at_once) {
+    while (!from.empty() && puts_.size() < puts_at_once_) {
         // The texts are lent, and go back with the answer.
         std::ranges::move(from.front().waiter->puts, std::back_inserter(puts_));
         writing_.requests.push_back(std::move(from.front()));
@@ -217,8 +228,10 @@ void job_writer::run() {
         }
         lock.unlock();
         const auto begin = clock::now();
+        const auto worked = processor_time();
         write();
         took_ = clock::now() - begin;
+        choose_size(processor_time() - worked);
         lock.lock();
         if (stopping_) {
             changed_.wait_until(lock, not_before_, [this] { return abandoned_; });
@@ -232,6 +245,15 @@ void job_writer::run() {
     }
     ended_ = true;
     changed_.notify_all();
+}
+
+void job_writer::choose_size(clock::duration worked) noexcept {
+    const auto waited = took_ - worked;
+    if (waited > 2 * worked) {
+        puts_at_once_ = most_puts_at_once;
+    } else if (waited < worked / 2) {
+        puts_at_once_ = usual_puts_at_once;
+    }
 }
 
 bool job_writer::ended() {

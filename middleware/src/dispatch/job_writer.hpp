@@ -87,6 +87,9 @@ private:
     /// To `writing_`, the requests; the rest is returned.
     void take();
     void write();
+    /// Of the next batch.
+    /// @param worked the processor time of the last one.
+    void choose_size(clock::duration worked) noexcept;
     void answer(const commit_result& result);
     /// What those who wait get to know of their jobs.
     void hand_out(const commit_waiter& waiter, std::span<const put_result> results);
@@ -108,6 +111,7 @@ private:
     clock::time_point not_before_{};  ///< the next try of what is owed, after a failure
     std::size_t answered_ = 0;  ///< requests of the last batch, and those that waited by its end
     clock::duration took_{};    ///< the last batch
+    std::size_t puts_at_once_ = 256;
     bool sleeping_ = false;
     bool stopping_ = false;
     bool abandoned_ = false;  ///< nobody waits for the thread any more
