@@ -67,6 +67,7 @@ part_latency() {
     program latency --directory "$disk" ${full:+--grid --pairs 25 --seconds 2}
     program server ${full:+--rounds 15 --seconds 2}
     program respond ${full:+--pairs 15 --seconds 2}
+    program wakeups --rounds ${full:+1}5
 }
 part_pool() {
     program pool ${full:+--rounds 21}

@@ -12,6 +12,8 @@
 #include "postlude/http/request_info.hpp"
 #include "postlude/http/respond.hpp"
 #include "support/load.hpp"
+#include "support/options.hpp"
+#include "support/results.hpp"
 
 #include <boost/asio/post.hpp>
 #include <boost/asio/thread_pool.hpp>
@@ -26,7 +28,6 @@
 #include <sys/wait.h>
 
 #include <atomic>
-#include <cstring>
 #include <fstream>
 #include <memory>
 #include <optional>
@@ -206,8 +207,25 @@ result measure(work what, std::size_t connections, double seconds, shared& s,
     return r;
 }
 
+void add(bench::results& out, std::size_t connections, const char* name,
+         const std::vector<double>& calls, double completed, double target) {
+    bench::figure f{.part = "latency",
+                    .chart = "futex calls a request for an empty task, connections: " +
+                             std::to_string(connections),
+                    .name = name,
+                    .unit = "calls/request",
+                    .rounds = calls};
+    if (target > 0) {
+        f.target = target < 1 ? "<= 0.2" : "<= 2";
+    }
+    if (completed > 0) {
+        f.work_done = completed;
+    }
+    out.add(f);
+}
+
 void compare(std::size_t connections, double seconds, int rounds, shared& s,
-             const futex_counter& futex, const char* target) {
+             const futex_counter& futex, double target, bench::results& out) {
     constexpr work variants[] = {work::none, work::postlude, work::asio};
     constexpr const char* names[] = {"no task", "postlude", "asio::post to thread_pool"};
     std::vector<double> rates[3];
@@ -225,7 +243,8 @@ void compare(std::size_t connections, double seconds, int rounds, shared& s,
             }
         }
     }
-    std::printf("%zu connections, %d rounds in turn, medians; %s\n", connections, rounds, target);
+    std::printf("%zu connections, %d rounds in turn, medians; target: at most %.1f futex calls\n",
+                connections, rounds, target);
     std::printf("  %-28s %10s %22s %16s %16s\n", "", "requests/s", "ratio (min .. max)",
                 "tasks a request", "futex a request");
     for (std::size_t v = 0; v < 3; ++v) {
@@ -237,6 +256,8 @@ void compare(std::size_t connections, double seconds, int rounds, shared& s,
             std::printf("%16s\n", "not countable");
         } else {
             std::printf("%16.3f\n", bench::median(futexes[v]));
+            add(out, connections, names[v], futexes[v], bench::median(completed[v]),
+                variants[v] == work::postlude ? target : 0);
         }
     }
     std::fflush(stdout);
@@ -245,11 +266,19 @@ void compare(std::size_t connections, double seconds, int rounds, shared& s,
 }  // namespace
 
 int main(int argc, char** argv) {
-    const bool smoke = argc > 1 && std::strcmp(argv[1], "--smoke") == 0;
-    const double seconds = smoke ? 0.1 : 1;
-    const int rounds = smoke ? 1 : 11;
+    double seconds = 1;
+    int rounds = 11;
+    CLI::App app("What an empty task a request costs a server in futex calls.");
+    app.add_option("--seconds", seconds, "of each measurement")->capture_default_str();
+    app.add_option("--rounds", rounds)->check(CLI::PositiveNumber)->capture_default_str();
+    const auto common = bench::parse(app, argc, argv);
+    if (common.smoke) {
+        seconds = 0.1;
+        rounds = 1;
+    }
+    bench::results out(common.json);
     const futex_counter futex;  // before the first thread, so that it counts all of them
     shared s;
-    compare(32, seconds, rounds, s, futex, "target: at most 0.2 futex calls a request");
-    compare(1, seconds, rounds, s, futex, "target: at most 2 futex calls a request");
+    compare(32, seconds, rounds, s, futex, 0.2, out);
+    compare(1, seconds, rounds, s, futex, 2, out);
 }
