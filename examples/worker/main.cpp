@@ -1,14 +1,15 @@
 // Copyright 2026 The Postlude authors. Distributed under the Boost Software License, Version 1.0.
 // Two processes on one store: one serves and registers jobs, the other runs them. A job that
 // crashes takes its worker with it and not the server; another worker, or the same one started
-// again, goes on.
+// again, goes on. Where the store is a server, they may be on different machines, and there may be
+// any number of each.
 //
-//     worker serve jobs.db 8080 &
-//     worker work jobs.db &
+//     worker serve sqlite:jobs.db 8080 &
+//     worker work sqlite:jobs.db &
 //     curl -X POST http://127.0.0.1:8080/pictures/cat.png
+#include "stores.hpp"
 #include "thumbnail.hpp"
 
-#include <postlude/backends/sqlite.hpp>
 #include <postlude/http/server.hpp>
 
 #include <csignal>
@@ -20,14 +21,14 @@ namespace http = postlude::http;
 
 namespace {
 
-postlude::dispatcher_options on_store(const char* file) {
+postlude::dispatcher_options on_store(const char* url) {
     postlude::dispatcher_options options;
-    options.jobs.store = postlude::sqlite_backend({.file = file});
+    options.jobs.store = open_store(url);
     return options;
 }
 
-int serve(const char* file, unsigned short port) {
-    auto work = on_store(file);
+int serve(const char* url, unsigned short port) {
+    auto work = on_store(url);
     work.kinds.declare<make_thumbnail>();  // registered here, run elsewhere
     http::server server({.port = port, .dispatcher = std::move(work)});
     server.post("/pictures/{name}", [](const http::request& req, postlude::deferred& after) {
@@ -38,7 +39,7 @@ int serve(const char* file, unsigned short port) {
     return server.run().clean() ? 0 : 1;
 }
 
-int work(const char* file) {
+int work(const char* url) {
     // Before the dispatcher starts its threads, so that none of them takes the signal.
     sigset_t signals;
     sigemptyset(&signals);
@@ -46,7 +47,7 @@ int work(const char* file) {
     sigaddset(&signals, SIGINT);
     pthread_sigmask(SIG_BLOCK, &signals, nullptr);
 
-    auto options = on_store(file);
+    auto options = on_store(url);
     options.kinds.handle<make_thumbnail>([](const make_thumbnail& job) {
         if (job.picture == "crash.png") {
             std::abort();  // a bug in a library for pictures, say
@@ -70,7 +71,7 @@ int main(int argc, char** argv) try {
     if (what == "work" && argc == 3) {
         return work(argv[2]);
     }
-    std::cerr << "usage: worker serve FILE PORT | worker work FILE\n";
+    std::cerr << "usage: worker serve URL PORT | worker work URL\n";
     return 2;
 } catch (const std::exception& e) {
     std::cerr << "worker: " << e.what() << '\n';
