@@ -159,8 +159,13 @@ def endure(place, begin, end, meanwhile):
     )
     accepted = {id for id, answer in answers.items() if answer == 202 and id[:5] != "task-"}
     wait_for(lambda: ended_once(place, accepted), "every accepted job has run")
-    gone, back = (len(server.logged(text)) for text in ("does not work", "works again"))
-    require(gone >= 1 and gone == back, f"{gone} lines say that the store is gone, {back} back")
+    said = ("does not work", "works again")
+    # That all of it works shows with the next renewal.
+    wait_for(
+        lambda: len({len(server.logged(text)) for text in said}) == 1,
+        f"as many lines say {said[0]!r} as {said[1]!r}",
+    )
+    require(server.logged(said[0]), "no line says that the store is gone")
     stop_all(place, [server])
     # Where the connection is the lease, what was running or not yet committed runs again.
     twice = sum(

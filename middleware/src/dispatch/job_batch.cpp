@@ -154,11 +154,13 @@ void job_writer::wrote(owed_job& owed, const put_result& result) {
 
 void job_writer::wrote(job_ending& ending, settled result) {
     if (result == settled::unknown) {
+        ending.may_be_there = true;
         settle(std::move(ending));
         const std::lock_guard lock(mutex_);
         pause(store_call::commit);
     } else if (ending.which) {
-        service_.settled(ending, result == settled::accepted);
+        // What the earlier try has settled is held no more, and nobody else has it.
+        service_.settled(ending, result == settled::accepted || ending.may_be_there);
     }
 }
 

@@ -23,7 +23,8 @@ class job_service;
 struct job_ending {
     job_ptr which;  ///< null for one that nobody here counts any more
     settlement what;
-    job_list follow_ups;  ///< the same as `what.follow_ups`
+    job_list follow_ups;        ///< the same as `what.follow_ups`
+    bool may_be_there = false;  ///< an earlier try had no answer
 };
 
 /// The one thread that writes to the store: it commits what has accumulated meanwhile as one batch.
