@@ -93,10 +93,10 @@ TEMPLATE_TEST_CASE(
     std::atomic<dispatcher*> running{nullptr};
     auto options =
         world.options(mailers(sent, [](job_context&) { throw std::runtime_error("no route"); }));
-    std::vector<std::uint64_t> counted;  // by the only worker
+    journal counted;
     options.pool.on_error = [&](const task_failure& failure) {
         const auto c = running.load()->job_counters();
-        counted.push_back(c.retried + c.dead);
+        counted.note(std::to_string(c.retried + c.dead));
         try {
             std::rethrow_exception(failure.error);
         } catch (const std::exception& e) {
@@ -112,7 +112,7 @@ TEMPLATE_TEST_CASE(
     test::respond(after);
     REQUIRE(eventually([&] { return work.job_counters().dead == 1; }));
     REQUIRE(at_rest(work));
-    CHECK(counted == std::vector<std::uint64_t>{0, 1, 2});  // told before it is counted
+    CHECK(counted.lines() == std::vector<std::string>{"0", "1", "2"});  // told before it is counted
     CHECK(failures.lines() == std::vector<std::string>(3, std::string(TestType::job.kind) +
                                                               " the-request default no route"));
     CHECK(work.job_counters().dead == 1);
