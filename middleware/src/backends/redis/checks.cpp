@@ -17,7 +17,9 @@ for _, command in ipairs({{'HSET', hash, 'a', '1'}, {'HGET', hash, 'a'}, {'HMGET
     {'ZCOUNT', sorted, 1, 1}, {'ZRANGE', sorted, 0, 0}, {'ZREM', sorted, 'a'},
     {'ZREMRANGEBYRANK', sorted, 0, 0}, {'EXISTS', hash}, {'TYPE', hash}}) do
     local result = redis.pcall(unpack(command))
-    if type(result) == 'table' and result['err'] then return result end
+    if type(result) == 'table' and result['err'] then
+        return redis.error_reply(result['err'] .. ': ' .. command[1])
+    end
 end
 return 1
 )lua";

@@ -233,7 +233,7 @@ void location::refuse(std::string_view error) const {
             fail(m.code, m.means);
         }
     }
-    if (error.find("ACL failure") != error.npos || error.starts_with("NOPERM")) {
+    if (error.starts_with("NOPERM") || error.find("The user executing the script") != error.npos) {
         fail(errc::bad_store, std::string("its user may not do what the store needs (")
                                   .append(error)
                                   .append("); see the permissions in Postlude's DESIGN.md"));

@@ -8,6 +8,7 @@
 #include <openssl/x509v3.h>
 
 #include <arpa/inet.h>
+#include <poll.h>
 
 #include <array>
 
@@ -60,9 +61,9 @@ public:
             if (SSL_get_error(ssl_.get(), n) != SSL_ERROR_WANT_READ) {
                 refuse_handshake();
             }
-            flush(until);
-            if (!feed(until)) {
-                to_.fail(errc::store_unavailable, "the server closed the connection within TLS");
+            if (!exchange(until)) {
+                to_.fail(errc::store_unavailable,
+                         "the server does not begin TLS; name its tls-port, or use redis://");
             }
         }
     }
@@ -98,6 +99,11 @@ public:
     int descriptor() const noexcept override { return below_->descriptor(); }
 
 private:
+    /// False when nothing came: one that does not speak TLS waits for more.
+    bool exchange(deadline until) {
+        flush(until);
+        return wait_for(descriptor(), POLLIN, until) && feed(until);
+    }
     void set_trust() {
         auto* const c = context_.get();
         SSL_CTX_set_min_proto_version(c, TLS1_2_VERSION);

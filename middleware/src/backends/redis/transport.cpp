@@ -78,7 +78,9 @@ private:
         return true;
     }
     [[noreturn]] void broken() const {
-        to_.fail(errc::store_unavailable, "the connection broke: " + words(errno));
+        const auto* const hint =
+            errno == ECONNRESET && !to_.tls ? " (a port with TLS does so: then use rediss://)" : "";
+        to_.fail(errc::store_unavailable, "the connection broke: " + words(errno).append(hint));
     }
 
     const location& to_;
