@@ -71,8 +71,9 @@ std::vector<job_view> store::find(const job_query& query) {
     std::vector<std::string> ready;
     for (std::size_t i = 0; i < s.lanes.size(); ++i) {
         if (s.wants(s.lanes[i])) {
-            ready.push_back("ready:" + std::to_string(i));
-            ready.push_back("suspect:" + std::to_string(i));
+            for (const auto* const list : {"fifo:", "ready:", "suspect:"}) {
+                ready.push_back(list + std::to_string(i));
+            }
             s.lane_filter.append(s.lane_filter.empty() ? " " : "").append(std::to_string(i) + " ");
         }
     }

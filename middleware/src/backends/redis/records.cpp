@@ -238,7 +238,8 @@ job_view stored_job::view(const std::vector<lane>& lanes) const {
         v.run_at = c.run_at;
     } else {
         v.state = job_state::ready;
-        v.run_at = as_time(fields(score_).number());
+        // One that is in no sorted set is in its lane's list, ready since it was stored.
+        v.run_at = score_.empty() ? b.created : as_time(fields(score_).number());
     }
     return v;
 }

@@ -14,8 +14,10 @@ return number
 )lua";
 
 // ARGV: owner, token, lease, claim; then sections, each of a letter and a number of entries:
-//   P: puts of id, where, delay, rest. Where: the key that it is to be ready in, or "=" and the end
-//      of its entry in `claimed:`. F: the same, as follow-ups of the S before.
+//   P: puts of id, where, delay, rest. Where: the key that it is to be ready in (`fifo:` if it is
+//   so
+//      at once), or "=" and the end of its entry in `claimed:`. F: the same, as follow-ups of the S
+//      before.
 //   T: tags of the puts before: id, tag.
 //   D: settlements as done: id, claim.
 //   S: one settlement: id, claim, verdict, delay, reason.
@@ -31,11 +33,18 @@ local put_results, settle_results = {}, {}
 local stored = {}
 local accepted, noisy, holds = false, false, false
 
+local function ascending(list)
+    for i = 2, #list do
+        if list[i] < list[i - 1] then return false end
+    end
+    return true
+end
+
 local function puts(count, answers)
     local ids, seen = {}, {}
     for i = 1, count do ids[i] = ARGV[at + (i - 1) * 4] end
     local there = get_all('jobs', ids)
-    local jobs, ready, claimed = {}, {}, {}
+    local jobs, ready, fifos, claimed = {}, {}, {}, {}
     stored = {}
     for i = 1, count do
         local id, where, delay = ids[i], ARGV[at + 1], ARGV[at + 2]
@@ -53,6 +62,9 @@ local function puts(count, answers)
                 if string.byte(where, 2) ~= 48 then
                     redis.call('HSET', base .. 'suspects', me, id)
                 end
+            elseif string.byte(where) == 102 then
+                local list = by(fifos, where)
+                list[#list + 1] = now_text .. id
             else
                 local list = by(ready, where)
                 list[#list + 1] = run_at
@@ -68,6 +80,11 @@ local function puts(count, answers)
     for where, list in pairs(ready) do
         noisy = true
         each('ZADD', where, list)
+    end
+    for where, list in pairs(fifos) do
+        noisy = true
+        if not ascending(list) then table.sort(list) end
+        each('RPUSH', where, list)
     end
 end
 
@@ -185,6 +202,51 @@ local function look(key, lane, limit, into)
     if #found > 0 then into[#into + 1] = {key = key, lane = lane, found = found, taken = 0} end
 end
 
+-- What a person has taken from the middle of a list is still in it, and in `gone:`.
+local function look_in_list(lane, limit, into)
+    local key, gone = base .. 'fifo:' .. lane, base .. 'gone:' .. lane
+    local has_gone = redis.call('EXISTS', gone) == 1
+    local source = {list = key, lane = lane, found = {}, taken = 0, ends = {}, gone = {}}
+    local found, size, seen = source.found, math.min(limit, 4000), 0
+    repeat
+        local entries = redis.call('LRANGE', key, seen, seen + size - 1)
+        local dead = has_gone and #entries > 0 and
+            redis.call('SMISMEMBER', gone, unpack(entries))
+        for i, entry in ipairs(entries) do
+            if dead and dead[i] == 1 then
+                source.gone[#source.gone + 1] = {entry, seen + i}
+            else
+                found[#found + 1] = string.sub(entry, 17)
+                found[#found + 1] = string.sub(entry, 1, 16)
+                source.ends[#source.ends + 1] = seen + i
+            end
+        end
+        seen = seen + #entries
+    until #entries < size or #source.ends >= limit
+    if #found > 0 then
+        into[#into + 1] = source
+    elseif seen > 0 then
+        redis.call('LPOP', key, seen)
+        redis.call('DEL', gone)
+    end
+end
+
+local function remove_taken(source)
+    if source.taken == 0 then return end
+    if source.list then
+        redis.call('LPOP', source.list, source.ends[source.taken])
+        -- Those behind the last that was taken are in the list still.
+        for _, one in ipairs(source.gone) do
+            if one[2] < source.ends[source.taken] then
+                redis.call('SREM', base .. 'gone:' .. source.lane, one[1])
+            end
+        end
+    else
+        redis.call('ZREMRANGEBYRANK', base .. source.key, 0, source.taken - 1)
+    end
+    source.taken = 0
+end
+
 local function take(source, place)
     source.taken = source.taken + 1
     ids[#ids + 1] = source.found[place]
@@ -219,6 +281,7 @@ end
 local function take_from(first, count, credit)
     local heads = {}
     for i = first, first + count - 1 do
+        look_in_list(ARGV[i], credit, heads)
         look('ready:' .. ARGV[i], ARGV[i], credit, heads)
         if suspect_free then
             local before = #heads
@@ -228,8 +291,9 @@ local function take_from(first, count, credit)
     end
     if #heads == 1 and not heads[1].suspect then
         local source = heads[1]
-        for i = 1, #source.found, 2 do take(source, i) end
-        return #source.found / 2
+        local count = math.min(credit, #source.found / 2)
+        for i = 1, count do take(source, 2 * i - 1) end
+        return count
     end
     return merge(heads, credit)
 end
@@ -289,10 +353,7 @@ for i, id in ipairs(ids) do
     if source.suspect then redis.call('HSET', base .. 'suspects', me, id) end
     entries[#entries + 1] = id
     entries[#entries + 1] = prefix .. places[i] .. ' ' .. crashes .. ' ' .. source.lane
-    if source.taken > 0 then
-        redis.call('ZREMRANGEBYRANK', base .. source.key, 0, source.taken - 1)
-        source.taken = 0
-    end
+    remove_taken(source)
 end
 each('HSET', 'claimed:' .. me, entries)
 redis.call('ZADD', base .. 'leases', text(now + ARGV[3]), me)

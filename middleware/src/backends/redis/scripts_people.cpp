@@ -28,15 +28,18 @@ local function find(id, body)
                 crashes = c.crashes, lane = c.lane}
         end
     end
-    local _, lane = head_of(body)
+    local created, lane = head_of(body)
     local runs = read_runs(id, body)
     local key = (runs.crashes > 0 and 'suspect:' or 'ready:') .. lane
+    local run_at = redis.call('ZSCORE', base .. key, id)
     return {state = 1, owner = '0', claimed_at = '0', crashes = runs.crashes, lane = lane,
-        key = key, run_at = redis.call('ZSCORE', base .. key, id) or now_text}
+        key = key, run_at = run_at or created, in_list = not run_at}
 end
 
 local function take_out(id, job)
-    if job.state == 1 then
+    if job.in_list then
+        redis.call('SADD', base .. 'gone:' .. job.lane, job.run_at .. id)
+    elseif job.state == 1 then
         redis.call('ZREM', base .. job.key, id)
     elseif job.state == 2 then
         unclaim(job.owner, id)
@@ -57,6 +60,7 @@ local function retry(id, job)
     runs.failures, runs.crashes = 0, 0
     add_note(runs, 5, now_text, '0', '0', '')
     write_runs(id, runs)
+    if job.in_list then return end
     local early = job.state == 1 and tonumber(job.run_at) < now
     make_ready(id, job.lane, early and job.run_at or now_text, 0)
 end
@@ -66,7 +70,7 @@ local function amend(id)
     if not body then return '1' end
     local job = find(id, body)
     if what == '0' and job.state == 2 or what == '1' and job.state > 2 then return '2' end
-    take_out(id, job)
+    if what ~= '0' or not job.in_list then take_out(id, job) end
     if what == '0' then
         retry(id, job)
     elseif what == '1' then
@@ -140,7 +144,13 @@ elseif source == 'claimed' then
     end
 else
     local last = position + size - 1
-    ids = redis.call('ZRANGE', base .. source, position, last)
+    if string.sub(source, 1, 5) == 'fifo:' then
+        for i, entry in ipairs(redis.call('LRANGE', base .. source, position, last)) do
+            ids[i] = string.sub(entry, 17)
+        end
+    else
+        ids = redis.call('ZRANGE', base .. source, position, last)
+    end
     if #ids == size then after = tostring(last + 1) end
 end
 
@@ -227,6 +237,14 @@ end
 for i, name in ipairs(lanes) do
     local lane = tostring(i - 1)
     local ready, later, oldest = 0, 0, -1
+    local fifo, gone = base .. 'fifo:' .. lane, base .. 'gone:' .. lane
+    ready = redis.call('LLEN', fifo) - redis.call('SCARD', gone)
+    for _, entry in ipairs(ready > 0 and redis.call('LRANGE', fifo, 0, 99) or {}) do
+        if redis.call('SISMEMBER', gone, entry) == 0 then
+            oldest = math.floor((now - string.sub(entry, 1, 16)) / 1000)
+            break
+        end
+    end
     for _, list in ipairs({'ready:', 'suspect:'}) do
         local key = base .. list .. lane
         local due = redis.call('ZCOUNT', key, '-inf', now_text)

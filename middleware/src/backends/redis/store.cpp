@@ -167,7 +167,7 @@ private:
         if (claimed) {
             c.add("=").extend(std::to_string(p.job.crashes)).extend(" ");
         } else {
-            c.add(p.job.crashes > 0 ? "suspect:" : "ready:");
+            c.add(p.job.crashes > 0 ? "suspect:" : p.delay.count() > 0 ? "ready:" : "fifo:");
         }
         c.extend(std::to_string(lane));
         c.add(microseconds(p.delay)).add(write_body(p.job, lane));
