@@ -41,6 +41,7 @@ std::vector<queue_stats> store::stats() {
         }
     }
     std::vector<queue_stats> result;
+    result.reserve(table.size());
     for (auto& [name, entry] : table) {
         result.push_back(std::move(entry));
     }

@@ -26,6 +26,7 @@ std::vector<receipt> store::renew(std::span<const receipt> held) {
             }
         });
     std::vector<receipt> lost;
+    lost.reserve(answer.size());
     for (std::size_t i = 0; i < answer.size(); ++i) {
         lost.push_back(held[static_cast<std::size_t>(answer[i].integer())]);
     }
