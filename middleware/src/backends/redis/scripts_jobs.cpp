@@ -1,0 +1,363 @@
+// Copyright 2026 The Postlude authors. Distributed under the Boost Software License, Version 1.0.
+#include "backends/redis/scripts.hpp"
+
+namespace postlude::detail::redis {
+
+// ARGV: owner, token, the lane's text. Answers its number.
+const char* const lane_text = R"lua(
+if not registered() then return redis.error_reply('POSTLUDEOWNER is not registered') end
+local known = redis.call('HGET', base .. 'lane_numbers', ARGV[3])
+if known then return tonumber(known) end
+local number = redis.call('RPUSH', base .. 'lanes', ARGV[3]) - 1
+redis.call('HSET', base .. 'lane_numbers', ARGV[3], number)
+return number
+)lua";
+
+// ARGV: owner, token, lease, claim; then sections, each of a letter and a number of entries:
+//   P: puts of id, where, delay, rest. Where: the key that it is to be ready in (`fifo:` if it is
+//   so
+//      at once), or "=" and the end of its entry in `claimed:`. F: the same, as follow-ups of the S
+//      before.
+//   T: tags of the puts before: id, tag.
+//   D: settlements as done: id, claim.
+//   S: one settlement: id, claim, verdict, delay, reason.
+// Answers two strings with a digit for each put (1: stored) and each settlement (1: accepted).
+// The entries of a section become few commands with many arguments: a command costs more than
+// what it does.
+const char* const commit_text = R"lua(
+if not registered() then return redis.error_reply('POSTLUDEOWNER is not registered') end
+local claim = ARGV[4]
+local mine = 'claimed:' .. me
+local at = 5
+local put_results, settle_results = {}, {}
+local stored = {}
+local accepted, noisy, holds = false, false, false
+
+local function ascending(list)
+    for i = 2, #list do
+        if list[i] < list[i - 1] then return false end
+    end
+    return true
+end
+
+local function puts(count, answers)
+    local ids, seen = {}, {}
+    for i = 1, count do ids[i] = ARGV[at + (i - 1) * 4] end
+    local there = get_all('jobs', ids)
+    local jobs, ready, fifos, claimed = {}, {}, {}, {}
+    stored = {}
+    for i = 1, count do
+        local id, where, delay = ids[i], ARGV[at + 1], ARGV[at + 2]
+        local fresh = not there[i] and not seen[id]
+        if fresh then
+            seen[id] = true
+            stored[id] = true
+            local run_at = delay == '0' and now_text or text(now + delay)
+            jobs[#jobs + 1] = id
+            jobs[#jobs + 1] = now_text .. ARGV[at + 3]
+            if string.byte(where) == 61 then
+                claimed[#claimed + 1] = id
+                claimed[#claimed + 1] = claim .. ' ' .. now_text .. ' ' .. run_at .. ' ' ..
+                    string.sub(where, 2)
+                if string.byte(where, 2) ~= 48 then
+                    redis.call('HSET', base .. 'suspects', me, id)
+                end
+            elseif string.byte(where) == 102 then
+                local list = by(fifos, where)
+                list[#list + 1] = now_text .. id
+            else
+                local list = by(ready, where)
+                list[#list + 1] = run_at
+                list[#list + 1] = id
+            end
+        end
+        if answers then answers[#answers + 1] = fresh and '1' or '0' end
+        at = at + 4
+    end
+    each('HSET', 'jobs', jobs)
+    each('HSET', mine, claimed)
+    holds = holds or #claimed > 0
+    for where, list in pairs(ready) do
+        noisy = true
+        each('ZADD', where, list)
+    end
+    for where, list in pairs(fifos) do
+        noisy = true
+        if not ascending(list) then table.sort(list) end
+        each('RPUSH', where, list)
+    end
+end
+
+local function tags(count)
+    for i = 1, count do
+        if stored[ARGV[at]] then redis.call('SADD', base .. 'tag:' .. ARGV[at + 1], ARGV[at]) end
+        at = at + 2
+    end
+end
+
+local function done(count)
+    local ids = {}
+    for i = 1, count do ids[i] = ARGV[at + (i - 1) * 2] end
+    local entries = get_all(mine, ids)
+    local gone, ended, times, seen = {}, {}, {}, {}
+    local suspect = redis.call('HGET', base .. 'suspects', me)
+    for i = 1, count do
+        local id, fence, entry = ids[i], ARGV[at + 1] .. ' ', entries[i]
+        local held = entry and not seen[id] and string.sub(entry, 1, #fence) == fence
+        if held then
+            seen[id] = true
+            gone[#gone + 1] = id
+            ended[#ended + 1] = id
+            ended[#ended + 1] = '3 ' .. now_text .. ' ' .. me .. ' ' ..
+                string.sub(entry, #fence + 1)
+            times[#times + 1] = now_text
+            times[#times + 1] = id
+            if id == suspect then
+                redis.call('HDEL', base .. 'suspects', me)
+                noisy = true
+            end
+        end
+        settle_results[#settle_results + 1] = held and '1' or '0'
+        at = at + 2
+    end
+    each('HDEL', mine, gone)
+    each('HSET', 'ended', ended)
+    each('ZADD', 'ended:3', times)
+end
+
+local function settle()
+    local id, fence, verdict, delay, reason =
+        ARGV[at], ARGV[at + 1], tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3]), ARGV[at + 4]
+    at = at + 5
+    local entry = redis.call('HGET', base .. mine, id)
+    local c = entry and read_claim(entry)
+    accepted = c and c.claim == fence
+    settle_results[#settle_results + 1] = accepted and '1' or '0'
+    if not accepted then return end
+    noisy = true
+    unclaim(me, id)
+    local body = redis.call('HGET', base .. 'jobs', id)
+    if verdict == 1 then
+        finish(id, 3, me, c.at, c.run_at, c.crashes, c.lane)
+    elseif verdict == 5 then
+        erase(id, body)
+    else
+        local runs = read_runs(id, body)
+        local failed = verdict ~= 3
+        if failed then runs.failures = runs.failures + 1 end
+        add_note(runs, failed and 1 or 2, now_text, c.at, me, reason)
+        write_runs(id, runs)
+        if verdict == 4 then
+            finish(id, 4, me, c.at, c.run_at, c.crashes, c.lane)
+        else
+            local run_at = c.run_at
+            if verdict == 2 or delay > 0 then run_at = text(now + delay) end
+            make_ready(id, c.lane, run_at, c.crashes)
+        end
+    end
+end
+
+local function skip(count, size) at = at + count * size end
+
+while at <= #ARGV do
+    local section, count = ARGV[at], tonumber(ARGV[at + 1])
+    at = at + 2
+    if section == 'P' then
+        puts(count, put_results)
+    elseif section == 'T' then
+        tags(count)
+    elseif section == 'D' then
+        done(count)
+    elseif section == 'S' then
+        stored = {}
+        settle()
+    elseif accepted then
+        puts(count)
+    else
+        skip(count, 4)
+        stored = {}
+    end
+end
+if holds then redis.call('ZADD', base .. 'leases', text(now + ARGV[3]), me) end
+if noisy then wake() end
+return {table.concat(put_results), table.concat(settle_results)}
+)lua";
+
+// ARGV: owner, token, lease, claim, how many lanes the caller knows; then for each group its
+// credit, how many priorities it has, and for each of these how many lanes, and their numbers.
+// Answers 1 when there are more lanes; or how many microseconds there are until a job is due (-1:
+// none is), the ids that were taken, their bodies, and what their runs begin with.
+const char* const claim_text = R"lua(
+if not registered() then return redis.error_reply('POSTLUDEOWNER is not registered') end
+if redis.call('LLEN', base .. 'lanes') ~= tonumber(ARGV[5]) then return 1 end
+local claim = ARGV[4]
+local at = 6
+local next_due = -1
+local suspect_free = not redis.call('HGET', base .. 'suspects', me)
+local ids, places, sources = {}, {}, {}
+
+local function look(key, lane, limit, into)
+    local found = redis.call('ZRANGE', base .. key, '-inf', now_text, 'BYSCORE', 'LIMIT', 0, limit,
+        'WITHSCORES')
+    if #found > 0 then into[#into + 1] = {key = key, lane = lane, found = found, taken = 0} end
+end
+
+-- What a person has taken from the middle of a list is still in it, and in `gone:`.
+local function look_in_list(lane, limit, into)
+    local key, gone = base .. 'fifo:' .. lane, base .. 'gone:' .. lane
+    local has_gone = redis.call('EXISTS', gone) == 1
+    local source = {list = key, lane = lane, found = {}, taken = 0, ends = {}, gone = {}}
+    local found, size, seen = source.found, math.min(limit, 4000), 0
+    repeat
+        local entries = redis.call('LRANGE', key, seen, seen + size - 1)
+        local dead = has_gone and #entries > 0 and
+            redis.call('SMISMEMBER', gone, unpack(entries))
+        for i, entry in ipairs(entries) do
+            if dead and dead[i] == 1 then
+                source.gone[#source.gone + 1] = {entry, seen + i}
+            else
+                found[#found + 1] = string.sub(entry, 17)
+                found[#found + 1] = string.sub(entry, 1, 16)
+                source.ends[#source.ends + 1] = seen + i
+            end
+        end
+        seen = seen + #entries
+    until #entries < size or #source.ends >= limit
+    if #found > 0 then
+        into[#into + 1] = source
+    elseif seen > 0 then
+        redis.call('LPOP', key, seen)
+        redis.call('DEL', gone)
+    end
+end
+
+local function remove_taken(source)
+    if source.taken == 0 then return end
+    if source.list then
+        redis.call('LPOP', source.list, source.ends[source.taken])
+        -- Those behind the last that was taken are in the list still.
+        for _, one in ipairs(source.gone) do
+            if one[2] < source.ends[source.taken] then
+                redis.call('SREM', base .. 'gone:' .. source.lane, one[1])
+            end
+        end
+    else
+        redis.call('ZREMRANGEBYRANK', base .. source.key, 0, source.taken - 1)
+    end
+    source.taken = 0
+end
+
+local function take(source, place)
+    source.taken = source.taken + 1
+    ids[#ids + 1] = source.found[place]
+    places[#places + 1] = source.found[place + 1]
+    sources[#sources + 1] = source
+end
+
+-- All of one source are in order already.
+local function merge(heads, credit)
+    local all = {}
+    for _, source in ipairs(heads) do
+        for i = 1, #source.found, 2 do
+            all[#all + 1] = {source, i, tonumber(source.found[i + 1]), source.found[i]}
+        end
+    end
+    table.sort(all, function(a, b)
+        if a[3] ~= b[3] then return a[3] < b[3] end
+        return a[4] < b[4]
+    end)
+    local took = 0
+    for _, one in ipairs(all) do
+        if took == credit then break end
+        if not one[1].suspect or suspect_free then
+            if one[1].suspect then suspect_free = false end
+            take(one[1], one[2])
+            took = took + 1
+        end
+    end
+    return took
+end
+
+local function take_from(first, count, credit)
+    local heads = {}
+    for i = first, first + count - 1 do
+        look_in_list(ARGV[i], credit, heads)
+        look('ready:' .. ARGV[i], ARGV[i], credit, heads)
+        if suspect_free then
+            local before = #heads
+            look('suspect:' .. ARGV[i], ARGV[i], 1, heads)
+            if #heads > before then heads[#heads].suspect = true end
+        end
+    end
+    if #heads == 1 and not heads[1].suspect then
+        local source = heads[1]
+        local count = math.min(credit, #source.found / 2)
+        for i = 1, count do take(source, 2 * i - 1) end
+        return count
+    end
+    return merge(heads, credit)
+end
+
+local function look_ahead(key)
+    local head = redis.call('ZRANGE', base .. key, 0, 0, 'WITHSCORES')
+    if head[2] then
+        local wait = math.max(head[2] - now, 0)
+        if next_due < 0 or wait < next_due then next_due = wait end
+    end
+end
+
+local begin = at
+while at <= #ARGV do
+    local credit, priorities = tonumber(ARGV[at]), tonumber(ARGV[at + 1])
+    at = at + 2
+    for p = 1, priorities do
+        local count = tonumber(ARGV[at])
+        if credit > 0 and count > 0 then
+            credit = credit - take_from(at + 1, count, credit)
+        end
+        at = at + 1 + count
+    end
+end
+if #ids == 0 then
+    at = begin
+    while at <= #ARGV do
+        local credit, priorities = tonumber(ARGV[at]), tonumber(ARGV[at + 1])
+        at = at + 2
+        for p = 1, priorities do
+            local count = tonumber(ARGV[at])
+            for i = at + 1, at + count do
+                if credit > 0 then
+                    look_ahead('ready:' .. ARGV[i])
+                    if suspect_free then look_ahead('suspect:' .. ARGV[i]) end
+                end
+            end
+            at = at + 1 + count
+        end
+    end
+    return {next_due}
+end
+
+local bodies, runs = get_all('jobs', ids), get_all('runs', ids)
+local entries, cut = {}, {}
+local prefix = claim .. ' ' .. now_text .. ' '
+for i, id in ipairs(ids) do
+    local source = sources[i]
+    local crashes = '0'
+    if runs[i] then
+        runs[i] = string.match(runs[i], '^%d+ %d+')
+        crashes = string.match(runs[i], '%d+$')
+    else
+        runs[i] = ''
+        if source.suspect then crashes = string.match(bodies[i], '^%d+ %d+ %d+ (%d+)') end
+    end
+    if source.suspect then redis.call('HSET', base .. 'suspects', me, id) end
+    entries[#entries + 1] = id
+    entries[#entries + 1] = prefix .. places[i] .. ' ' .. crashes .. ' ' .. source.lane
+    remove_taken(source)
+end
+each('HSET', 'claimed:' .. me, entries)
+redis.call('ZADD', base .. 'leases', text(now + ARGV[3]), me)
+return {next_due, ids, bodies, runs}
+)lua";
+
+}  // namespace postlude::detail::redis

@@ -1,0 +1,118 @@
+// Copyright 2026 The Postlude authors. Distributed under the Boost Software License, Version 1.0.
+#ifndef POSTLUDE_SRC_BACKENDS_REDIS_STORE_HPP
+#define POSTLUDE_SRC_BACKENDS_REDIS_STORE_HPP
+
+#include "backends/redis/lanes.hpp"
+#include "postlude/backends/redis.hpp"
+
+#include <atomic>
+
+namespace postlude::detail::redis {
+
+/// Lets `interrupt` reach a claim that waits for a socket.
+class alarm {
+public:
+    alarm();
+    alarm(const alarm&) = delete;
+    alarm& operator=(const alarm&) = delete;
+    ~alarm();
+    void ring() noexcept;
+    /// Whether it has rung since the last time.
+    bool take() noexcept;
+    int descriptor() const noexcept { return fd_; }
+
+private:
+    int fd_;
+};
+
+/// A connection and who uses it at the moment.
+struct line {
+    explicit line(const location& to) : server(to) {}
+    std::mutex mutex;
+    connection server;
+};
+
+/// What there is while the store is open.
+struct session {
+    session(const location& to, const open_options& asked, format known);
+
+    scripts texts;
+    line commits;
+    line claims;  ///< its mutex is held for `news`, too
+    connection news;
+    line others;
+    registration owner;
+    lane_table lanes;
+    std::map<std::string, std::size_t, std::less<>> groups;  ///< by kind
+    std::atomic<std::uint64_t> claim_count{0};
+    bool has_news = true;  ///< the user may listen
+    unsigned quarantine_after = 3;
+};
+
+class store final : public backend {
+public:
+    explicit store(redis_options options, format known = {})
+        : options_(std::move(options)), to_(options_), format_(known) {}
+    ~store() override;
+
+    opened open(const open_options& options) override;
+    commit_result commit(std::span<const put> puts,
+                         std::span<const settlement> settlements) override;
+    std::vector<claimed_job> claim(std::span<const std::size_t> credits,
+                                   std::chrono::milliseconds longest_wait) override;
+    std::vector<receipt> renew(std::span<const receipt> held) override;
+    std::vector<rescued_job> rescue(std::size_t limit) override;
+    std::vector<queue_stats> stats() override;
+    std::vector<job_view> find(const job_query& query) override;
+    std::vector<job_event> history(job_id id) override;
+    std::vector<amended> amend(std::span<const job_id> ids, amendment what) override;
+    std::size_t prune(const retention& keep) override;
+    void interrupt() noexcept override { alarm_.ring(); }
+
+private:
+    deadline soon() const { return std::chrono::steady_clock::now() + to_.timeout; }
+
+    /// Runs a script on behalf of this owner, which is entered anew if need be. `build(c, token)`
+    /// adds the arguments.
+    template <class Build>
+    reply run(connection& by, script& s, deadline until, Build build) {
+        for (int tries = 0; tries < 4; ++tries) {
+            const auto token = s_->owner.token(by, until);
+            try {
+                command c;
+                c.add(s_->owner.number()).add(token);
+                build(c, token);
+                return by.run(s, c, until);
+            } catch (const owner_lost&) {
+                s_->owner.lost(token);
+            }
+        }
+        to_.fail(errc::store_unavailable, "the server forgets this process again and again");
+    }
+
+    commit_result commit_all(std::span<const put> puts, std::span<const settlement> settlements,
+                             std::uint64_t claim, deadline until);
+    struct batch_writer;
+
+    struct attempt;
+    attempt try_claim(std::span<const std::size_t> credits, deadline until);
+    attempt read_claimed(const reply& answer, std::uint64_t claim, const std::vector<lane>& lanes);
+    void listen(deadline until);
+    bool wait_for_jobs(std::chrono::microseconds next_due, deadline until);
+
+    std::size_t prune_state(job_state state, const std::string& count, std::chrono::seconds age,
+                            std::size_t limit);
+    struct search;
+    void look_through(search& s, const std::string& source, std::span<const job_id> ids,
+                      deadline until);
+
+    redis_options options_;
+    location to_;
+    format format_;
+    alarm alarm_;
+    std::unique_ptr<session> s_;
+};
+
+}  // namespace postlude::detail::redis
+
+#endif
