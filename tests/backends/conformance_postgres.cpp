@@ -40,7 +40,7 @@ public:
     std::unique_ptr<backend> connect() override { return postgres_backend(options()); }
     void owner_dies(const open_options& options,
                     const std::function<void(backend&)>& work) override {
-        const auto name = schema_.name() + "_doomed";
+        const auto name = std::string(schema_.name()).append("_doomed");
         const auto child = ::fork();
         if (child == 0) {
             die_after(options, work, name);
@@ -52,10 +52,9 @@ public:
         }
         // The server sees it as soon as it looks at what the system has closed.
         const test::psql person(schema_.url);
-        if (!test::eventually([&] {
-                return person("SELECT count(*) FROM pg_stat_activity WHERE application_name = '" +
-                              name + "'") == "0";
-            })) {
+        std::string left = "SELECT count(*) FROM pg_stat_activity WHERE application_name = '";
+        left.append(name).append("'");
+        if (!test::eventually([&] { return person(left) == "0"; })) {
             throw std::runtime_error("the server does not see that its client has died");
         }
     }

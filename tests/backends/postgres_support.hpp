@@ -4,8 +4,12 @@
 
 #include "postlude/backends/postgres.hpp"
 
+#include "postlude/core/error.hpp"
+
 #include "support/catch.hpp"
 #include "support/store_server.hpp"
+
+#include <boost/system/system_error.hpp>
 
 #include <libpq-fe.h>
 
@@ -24,7 +28,9 @@ inline store_server& postgres_server() {
 /// A URL of a server, for a user with what stands after its name ("" or ":password").
 inline std::string postgres_url(const store_server& server, const std::string& user,
                                 const std::string& database = "postlude") {
-    return "postgresql://" + user + "@127.0.0.1:" + server.port() + "/" + database;
+    std::string url = "postgresql://";
+    url.append(user).append("@127.0.0.1:").append(server.port()).append("/").append(database);
+    return url;
 }
 
 /// What a person does with psql.
@@ -57,7 +63,7 @@ private:
 class postgres_schema {
 public:
     explicit postgres_schema(const store_server& server = postgres_server())
-        : url(server.url()), name_("t" + std::to_string(++count())) {
+        : url(server.url()), name_(std::string("t").append(std::to_string(++count()))) {
         drop();
     }
     postgres_schema(const postgres_schema&) = delete;
@@ -85,7 +91,7 @@ public:
     std::string sql(const std::string& text) const {
         std::string result;
         for (const auto c : text) {
-            result.append(c == '@' ? name_ + "." : std::string(1, c));
+            c == '@' ? result.append(name_).append(1, '.') : result.append(1, c);
         }
         return result;
     }
@@ -100,7 +106,7 @@ private:
     void drop() const {
         psql person(url);
         person("SET lock_timeout = '60s'");
-        person("DROP SCHEMA IF EXISTS " + name_ + " CASCADE");
+        person(std::string("DROP SCHEMA IF EXISTS ").append(name_).append(" CASCADE"));
     }
 
     std::string name_;
