@@ -367,6 +367,7 @@ int main(int argc, char** argv) {
     CLI::App app("What a store does by itself.");
     app.add_option("--directory", parent, "which disk")->capture_default_str();
     app.add_option("--store", where.url, "the URL of another store than SQLite's");
+    app.add_option("--behind", s.behind, "jobs that wait behind others")->capture_default_str();
     const auto common = bench::parse(app, argc, argv);
     if (common.smoke) {
         s = {20, 50, 2'048, 5'000, 1};

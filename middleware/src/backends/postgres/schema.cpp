@@ -49,8 +49,8 @@ CREATE TABLE @jobs(
     reason text,
     arguments text NOT NULL)
 WITH (autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 10000,
-    autovacuum_vacuum_insert_scale_factor = 0.1, autovacuum_analyze_scale_factor = 0.2,
-    autovacuum_vacuum_cost_delay = 0);
+    autovacuum_vacuum_insert_threshold = -1, autovacuum_analyze_scale_factor = 0.2,
+    autovacuum_vacuum_cost_delay = 2, autovacuum_vacuum_cost_limit = 2000);
 CREATE INDEX jobs_ready ON @jobs(lane, run_at, job) WHERE state = 1 AND crashes = 0;
 CREATE INDEX jobs_suspect ON @jobs(lane, run_at, job) WHERE state = 1 AND crashes > 0;
 CREATE INDEX jobs_claimed ON @jobs(owner, job) WHERE state = 2;
