@@ -161,6 +161,8 @@ part_examples() {
     ((passed += 1))
     tests/examples/worker.sh build/release || return
     ((passed += 1))
+    tests/examples/transaction.sh build/release || return
+    ((passed += 1))
     examples/run.sh --check || return
     ((passed += 1))
 }

@@ -1,0 +1,132 @@
+// Copyright 2026 The Postlude authors. Distributed under the Boost Software License, Version 1.0.
+#include "backends/postgres/checks.hpp"
+
+#include <algorithm>
+#include <charconv>
+#include <memory>
+
+namespace postlude::detail::postgres {
+
+namespace {
+
+[[noreturn]] void bad_option(const std::string& why) {
+    throw boost::system::system_error(make_error_code(errc::bad_option), why);
+}
+
+/// What libpq says of a wrong URL may show the password, so none of it is said.
+void check_url(const std::string& url) {
+    if (!url.starts_with("postgresql://") && !url.starts_with("postgres://")) {
+        bad_option("the URL of a PostgreSQL job store begins with postgresql://");
+    }
+    char* message = nullptr;
+    const std::unique_ptr<PQconninfoOption, void (*)(PQconninfoOption*)> parts(
+        PQconninfoParse(url.c_str(), &message), &PQconninfoFree);
+    PQfreemem(message);
+    const std::string form =
+        "; it has the form postgresql://user:password@host:5432/database?sslmode=require, and "
+        "what is special in a password is percent-encoded";
+    if (!parts) {
+        bad_option("the job store's URL can't be read" + form);
+    }
+    for (const auto* part = parts.get(); part->keyword; ++part) {
+        if (std::string_view(part->keyword) != "port" || !part->val) {
+            continue;
+        }
+        std::string_view ports = part->val;
+        while (!ports.empty()) {
+            const auto one = ports.substr(0, ports.find(','));
+            ports.remove_prefix(std::min(one.size() + 1, ports.size()));
+            unsigned number = 1;
+            const auto end = one.data() + one.size();
+            const auto read = std::from_chars(one.data(), end, number);
+            if (!one.empty() &&
+                (read.ec != std::errc() || read.ptr != end || number < 1 || number > 65535)) {
+                bad_option("the port in the job store's URL is not a number of 1 to 65535" + form);
+            }
+        }
+    }
+}
+
+bool is_plain_name(std::string_view name) {
+    return !name.empty() && name.size() <= 40 && (name[0] < '0' || name[0] > '9') &&
+           !name.starts_with("pg_") && std::ranges::all_of(name, [](char c) {
+               return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_';
+           });
+}
+
+std::string minutes(std::int64_t seconds) {
+    return seconds >= 120 ? std::to_string(seconds / 60) + " minutes"
+                          : std::to_string(seconds) + " seconds";
+}
+
+}  // namespace
+
+place checked_place(const postgres_options& options) {
+    check_url(options.url);
+    if (!is_plain_name(options.schema)) {
+        bad_option(
+            "postgres_options::schema takes 1 to 40 lower-case letters, digits and _, no digit "
+            "first and no pg_ either");
+    }
+    if (options.timeout.count() < 1) {
+        bad_option("postgres_options::timeout takes a millisecond at least");
+    }
+    return {options.url, without_password(options.url), options.schema, options.timeout,
+            options.pooled};
+}
+
+bool is_pooled(connection& db) {
+    static const std::string question = "SELECT pg_backend_pid()";
+    return db.run({command{question, {}, true}}).front().int4(0, 0) != PQbackendPID(db.handle());
+}
+
+std::vector<std::string> warnings_of(connection& db, const place& where,
+                                     std::chrono::milliseconds old_snapshot) {
+    std::vector<std::string> found;
+    const auto warn = [&](const std::string& why) { found.push_back(sentence(where.shown, why)); };
+    if (where.pooled) {
+        warn(
+            "it is behind a pooler, so jobs are looked for again and again instead of being told "
+            "of, and those of a process that died wait for its lease; name the server itself");
+    }
+    static const std::string settings =
+        "SELECT current_setting('fsync') = 'off', current_setting('synchronous_commit') = 'off',"
+        " current_setting('autovacuum') = 'off' OR current_setting('track_counts') = 'off',"
+        " current_setting('full_page_writes') = 'off'";
+    const auto set = db.run(settings);
+    if (set.boolean(0, 0) || set.boolean(0, 3)) {
+        warn(
+            "its fsync or full_page_writes is off: when its machine loses power, all jobs may be "
+            "gone; turn them on");
+    }
+    if (set.boolean(0, 1)) {
+        warn(
+            "its synchronous_commit is off: when its machine loses power, the latest jobs are "
+            "lost, though their requests were answered with success; turn it on");
+    }
+    if (set.boolean(0, 2)) {
+        warn(
+            "its autovacuum is off: jobs that have ended are never cleared away, and each claim "
+            "has to pass more of them; turn it on");
+    }
+    static const std::string snapshots =
+        "SELECT 'process ' || pid || coalesce(' of user ' || usename, ''),"
+        " extract(epoch FROM clock_timestamp() - xact_start)::bigint FROM pg_stat_activity"
+        " WHERE (backend_xmin IS NOT NULL OR backend_xid IS NOT NULL) AND pid <> pg_backend_pid()"
+        " AND datname = current_database() AND backend_type = 'client backend'"
+        " AND xact_start < clock_timestamp() - $1::interval"
+        " UNION ALL SELECT 'prepared transaction ' || gid,"
+        " extract(epoch FROM clock_timestamp() - prepared)::bigint FROM pg_prepared_xacts"
+        " WHERE database = current_database() AND prepared < clock_timestamp() - $1::interval"
+        " ORDER BY 2 DESC LIMIT 3";
+    const auto old = db.run(snapshots, parameters().interval(old_snapshot));
+    for (int i = 0; i < old.size(); ++i) {
+        warn("a transaction (" + std::string(old.text(i, 0)) + ") has been open for " +
+             minutes(old.int8(i, 1)) +
+             ", and keeps rows of jobs that have ended from being cleared away, which every claim "
+             "has to pass; end it");
+    }
+    return found;
+}
+
+}  // namespace postlude::detail::postgres

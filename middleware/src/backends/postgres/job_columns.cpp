@@ -1,0 +1,97 @@
+// Copyright 2026 The Postlude authors. Distributed under the Boost Software License, Version 1.0.
+#include "backends/postgres/job_columns.hpp"
+
+#include <boost/json/array.hpp>
+#include <boost/json/parse.hpp>
+#include <boost/json/serialize.hpp>
+
+namespace postlude::detail::postgres {
+
+std::string write_tags(const std::vector<std::string>& tags) {
+    boost::json::array all;
+    for (const auto& tag : tags) {
+        all.emplace_back(storable(tag));
+    }
+    return boost::json::serialize(all);
+}
+
+std::vector<std::string> read_tags(std::string_view text) {
+    std::vector<std::string> tags;
+    if (text.empty()) {
+        return tags;
+    }
+    boost::system::error_code error;
+    const auto value = boost::json::parse(text, error);
+    const auto* array = value.if_array();
+    if (error || !array) {
+        tags.emplace_back(text);  // a person has written it
+        return tags;
+    }
+    for (const auto& tag : *array) {
+        if (const auto* s = tag.if_string()) {
+            tags.emplace_back(s->data(), s->size());
+        }
+    }
+    return tags;
+}
+
+bool can_be_stored(const put& p) {
+    const auto& job = p.job;
+    return job.id != 0 && job.id <= INT64_MAX && p.delay <= longest_delay &&
+           is_storable(job.arguments) && is_storable(job.kind) && is_storable(job.queue);
+}
+
+void job_columns::add(const put& p, bool claimed, std::int32_t lane, std::optional<parent> of) {
+    const auto& job = p.job;
+    const auto id = static_cast<std::int64_t>(job.id);
+    job_.add(id);
+    delay_.add(std::chrono::microseconds(p.delay));
+    lane_.add(lane);
+    failures_.add(static_cast<std::int32_t>(job.failures));
+    crashes_.add(static_cast<std::int32_t>(job.crashes));
+    state_.add(static_cast<std::int16_t>(claimed ? job_state::claimed : job_state::ready));
+    is_storable(job.request_id) ? request_id_.add_unless_empty(job.request_id)
+                                : request_id_.add(storable(job.request_id));
+    job.tags.empty() ? tags_.add_null() : tags_.add(write_tags(job.tags));
+    arguments_.add(job.arguments);
+    for (const auto& tag : job.tags) {
+        tag_job_.add(id);
+        tag_.add(storable(tag));
+    }
+    if (of) {
+        parent_.add(of->job);
+        parent_claim_.add(of->claim);
+    }
+    (claimed ? claimed_ : ready_) = true;
+}
+
+parameters job_columns::jobs(std::int64_t claim, std::int32_t owner) const {
+    parameters values;
+    for (const auto* column : {&job_, &delay_, &lane_, &failures_, &crashes_, &state_, &request_id_,
+                               &tags_, &arguments_}) {
+        values.list(*column);
+    }
+    values.int8(claim).int4(owner);
+    return values;
+}
+
+void job_columns::add_tags_to(parameters& to) const { to.list(tag_job_).list(tag_); }
+void job_columns::add_parents_to(parameters& to) const { to.list(parent_).list(parent_claim_); }
+
+std::string job_columns::insert(std::string_view join, bool with_parents) {
+    std::string sql =
+        "INSERT INTO @jobs(job, created, run_at, claimed_at, claim, lane, owner, failures, crashes,"
+        " state, request_id, tags, arguments)"
+        " SELECT p.job, now(), now() + p.delay, CASE p.state WHEN 2 THEN now() END,"
+        " CASE p.state WHEN 2 THEN $10::bigint END, p.lane,"
+        " CASE p.state WHEN 2 THEN $11::integer END, p.failures, p.crashes, p.state, p.request_id,"
+        " p.tags, p.arguments"
+        " FROM unnest($1::bigint[], $2::interval[], $3::integer[], $4::integer[], $5::integer[],"
+        " $6::smallint[], $7::text[], $8::text[], $9::text[]";
+    sql.append(with_parents ? ", $14::bigint[], $15::bigint[])" : ")");
+    sql.append(" p(job, delay, lane, failures, crashes, state, request_id, tags, arguments");
+    sql.append(with_parents ? ", parent, parent_claim)" : ")");
+    return sql.append(join);
+}
+
+}  // namespace postlude::detail::postgres

@@ -1,0 +1,213 @@
+// Copyright 2026 The Postlude authors. Distributed under the Boost Software License, Version 1.0.
+//
+// The server stopped, connections cut and silent, and who is taken for dead then.
+#include "conformance.hpp"
+#include "postgres_support.hpp"
+
+#include <csignal>
+#include <thread>
+
+using namespace postlude;
+using namespace test;
+using std::chrono::milliseconds;
+
+namespace {
+
+open_options with_lease(milliseconds lease) { return {.kinds = {{"a", 0}}, .lease = lease}; }
+
+/// The error code of a call; none when there was no error.
+template <class Action>
+boost::system::error_code code_of(Action action) {
+    try {
+        action();
+        return {};
+    } catch (const boost::system::system_error& e) {
+        return e.code();
+    }
+}
+
+/// Ends all connections of one program, as an administrator or a proxy does.
+void cut_all(const psql& person, const std::string& name) {
+    person(
+        "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
+        " WHERE application_name = '" +
+        name + "'");
+    REQUIRE(eventually([&] {
+        return person("SELECT count(*) FROM pg_stat_activity WHERE application_name = '" + name +
+                      "'") == "0";
+    }));
+}
+
+postgres_options named(const postgres_schema& schema, const std::string& name) {
+    auto options = schema.options();
+    options.url.append("?application_name=").append(name);
+    return options;
+}
+
+}  // namespace
+
+TEST_CASE("postgres: after the server was away all calls work again, and nothing is lost") {
+    store_server server("postgres");
+    const postgres_schema schema(server);
+    const auto b = schema.connect();
+    b->open(with_lease(std::chrono::seconds(60)));
+    put_jobs(*b, {1, 2, 3});
+    const auto held = claim(*b, 1).at(0).held;
+
+    server.stop();
+    const auto one = a_job(4);
+    CHECK(code_of([&] { b->commit(std::span(&one, 1), {}); }) == errc::store_unavailable);
+    CHECK(code_of([&] { claim(*b); }) == errc::store_unavailable);
+    CHECK(code_of([&] { b->renew(std::span(&held, 1)); }) == errc::store_unavailable);
+    CHECK(code_of([&] { b->rescue(10); }) == errc::store_unavailable);
+    CHECK(code_of([&] { b->find({}); }) == errc::store_unavailable);
+    CHECK(code_of([&] { schema.connect()->open({}); }) == errc::store_unavailable);
+
+    server.start();
+    CHECK(put_one(*b, a_job(5)).what == put_result::outcome::stored);
+    CHECK(b->renew(std::span(&held, 1)).empty());
+    CHECK(settle(*b, held, verdict::done) == settled::accepted);
+    CHECK(ids_of(claim(*b)) == ids{2, 3, 5});
+    CHECK(found(*b, {}) == ids{1, 2, 3, 5});
+}
+
+TEST_CASE("postgres: a claim that waits while the server goes away says so, and works later") {
+    store_server server("postgres");
+    const postgres_schema schema(server);
+    const auto b = schema.connect();
+    b->open(with_lease(std::chrono::seconds(60)));
+    boost::system::error_code code;
+    std::jthread waiting(
+        [&] { code = code_of([&] { b->claim(std::vector<std::size_t>{1}, patience); }); });
+    server.stop();
+    waiting.join();
+    CHECK(code == errc::store_unavailable);
+    server.start();
+    put_jobs(*b, {1});
+    CHECK(claim(*b).size() == 1);
+}
+
+TEST_CASE("postgres: after an outage nothing is rescued before one lease has passed") {
+    store_server server("postgres");
+    const postgres_schema schema(server);
+    constexpr milliseconds lease(3'000);
+    const auto holder = schema.connect();
+    holder->open(with_lease(lease));
+    const auto other = schema.connect();
+    other->open(with_lease(lease));
+    const auto held = put_one(*holder, a_claimed_job(1)).held;
+    server.stop();
+    std::this_thread::sleep_for(lease);  // so the lease has ended when it is back
+    server.start();
+    const auto back = std::chrono::steady_clock::now();
+    std::vector<rescued_job> rescued;
+    while (rescued.empty() && std::chrono::steady_clock::now() - back < patience) {
+        rescued = other->rescue(10);
+    }
+    // The holder, which never came back, has lost it then.
+    CHECK(rescued.size() == 1);
+    CHECK(std::chrono::steady_clock::now() - back >= lease);
+    CHECK(settle(*holder, held, verdict::done) == settled::lost_lease);
+}
+
+TEST_CASE("postgres: one whose connections are all cut, and who makes them again, is not dead") {
+    const postgres_schema schema;
+    const psql person(schema.url);
+    const auto name = schema.name() + "_cut";
+    const auto holder = postgres_backend(named(schema, name));
+    holder->open(with_lease(std::chrono::seconds(40)));
+    const auto held = put_one(*holder, a_claimed_job(1)).held;
+    const auto other = schema.connect();
+    other->open(with_lease(std::chrono::seconds(40)));
+    cut_all(person, name);
+    // It has a moment; a call of any kind makes a connection, and takes the lock again.
+    std::jthread living([&] { claim(*holder, 1); });
+    CHECK(other->rescue(10).empty());
+    living.join();
+    CHECK(other->rescue(10).empty());
+    CHECK(settle(*holder, held, verdict::done) == settled::accepted);
+}
+
+TEST_CASE("postgres: while one connection of a process stands, it is not dead") {
+    const postgres_schema schema;
+    const psql person(schema.url);
+    const auto name = schema.name() + "_one";
+    const auto holder = postgres_backend(named(schema, name));
+    holder->open(with_lease(std::chrono::seconds(40)));
+    const auto held = put_one(*holder, a_claimed_job(1)).held;
+    const auto other = schema.connect();
+    other->open(with_lease(std::chrono::seconds(40)));
+    person(
+        "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name ="
+        " '" +
+        name + "' AND query NOT LIKE 'LISTEN%' AND query NOT LIKE '%locked_at%'");
+    CHECK(other->rescue(10).empty());
+    CHECK(other->rescue(10).empty());
+    CHECK(settle(*holder, held, verdict::done) == settled::accepted);
+}
+
+TEST_CASE("postgres: a commit that the server does not answer is unknown within the time-out") {
+    const postgres_schema schema;
+    const psql person(postgres_url(postgres_server(), "postgres"));
+    const auto name = schema.name() + "_silent";
+    auto options = named(schema, name);
+    const auto b = postgres_backend(options);
+    b->open(with_lease(std::chrono::seconds(60)));
+    put_jobs(*b, {1});
+    b.get();
+
+    options.timeout = milliseconds(300);
+    const auto quick = postgres_backend(options);
+    quick->open(with_lease(std::chrono::seconds(60)));
+    std::vector<pid_t> stopped;
+    for (int i = 0; i < 20; ++i) {
+        const auto pid = person("SELECT pid FROM pg_stat_activity WHERE application_name = '" +
+                                name + "' ORDER BY pid OFFSET " + std::to_string(i) + " LIMIT 1");
+        if (!pid.empty()) {
+            stopped.push_back(std::stoi(pid));
+            ::kill(stopped.back(), SIGSTOP);
+        }
+    }
+    REQUIRE(stopped.size() >= 3);
+    const auto one = a_job(2);
+    const auto result = quick->commit(std::span(&one, 1), {});
+    const auto claimed = code_of([&] { claim(*quick, 1); });
+    for (const auto pid : stopped) {
+        ::kill(pid, SIGCONT);
+    }
+    CHECK(result.puts.at(0).what == put_result::outcome::unknown);
+    CHECK(claimed == errc::store_unavailable);
+    // Whether it was stored shows when it is stored again.
+    const auto again = [&] {
+        try {
+            return put_one(*quick, one).what != put_result::outcome::unknown;
+        } catch (const boost::system::system_error&) {
+            return false;
+        }
+    };
+    CHECK(eventually(again));
+    CHECK(exists(*b, 2));
+}
+
+TEST_CASE("postgres: a lock on its table ends a commit in the time-out, and nothing is stored") {
+    const postgres_schema schema;
+    auto options = schema.options();
+    options.timeout = milliseconds(300);
+    std::unique_ptr<backend> b;
+    REQUIRE(eventually([&] {
+        b = postgres_backend(options);
+        return !code_of([&] { b->open(with_lease(std::chrono::seconds(60))); });
+    }));
+    const psql person(schema.url);
+    person("BEGIN");
+    person(schema.sql("LOCK TABLE @jobs IN EXCLUSIVE MODE"));
+    const auto one = a_job(1);
+    try {
+        const auto result = b->commit(std::span(&one, 1), {});
+        CHECK(result.puts.at(0).what == put_result::outcome::unknown);
+    } catch (const boost::system::system_error& e) {
+        CHECK(e.code() == errc::store_unavailable);
+    }
+    person("COMMIT");
+    CHECK(eventually([&] { return !code_of([&] { put_one(*b, a_job(2)); }); }));
+}
