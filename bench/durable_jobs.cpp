@@ -44,6 +44,7 @@ using steady = bench::bench_clock;
 struct settings {
     double seconds = 2;
     int rounds = 5;
+    std::vector<std::size_t> waiting{1, 8, 64, 512};
     std::string directory = std::filesystem::temp_directory_path();
     std::string store{};  ///< a URL; empty: a new SQLite file each time
     std::string name = "SQLite";
@@ -211,9 +212,11 @@ void add(bench::results& out, const settings& s, const std::string& what, const 
 void run(const settings& s, bench::results& out) {
     const bench::disk_directory place(s.directory);
     const auto& directory = place.path();
-    constexpr std::size_t sizes[] = {1, 8, 64, 512};
+    const auto& sizes = s.waiting;
     std::vector<double> syncs;
-    figures bare, enqueued[4], run[4];
+    figures bare;
+    std::vector<figures> enqueued(sizes.size());
+    std::vector<figures> run(sizes.size());
     for (int i = 0; i != s.rounds; ++i) {
         syncs.push_back(bench::median_sync(directory, s.seconds < 1 ? 20 : 300));
         const auto times = bare_inserts(directory, s.seconds / 2);
@@ -221,7 +224,7 @@ void run(const settings& s, bench::results& out) {
         bare.p50.push_back(median(times));
         bare.p99.push_back(at_fraction(times, 0.99));
         bare.per_commit.push_back(1);
-        for (std::size_t k = 0; k != std::size(sizes); ++k) {
+        for (std::size_t k = 0; k != sizes.size(); ++k) {
             measure<kept_job>(s, directory, sizes[k], enqueued[k]);
             measure<run_job>(s, directory, sizes[k], run[k]);
         }
@@ -235,13 +238,13 @@ void run(const settings& s, bench::results& out) {
              "F, the median of an append of 4 KiB with fdatasync on the disk that was "
              "used: " +
                  std::to_string(std::lround(sync)) + " us.");
-    for (std::size_t k = 0; k != std::size(sizes); ++k) {
+    for (std::size_t k = 0; k != sizes.size(); ++k) {
         const auto n = std::to_string(sizes[k]) + " waiting";
         print("enqueue, " + n, enqueued[k], sync);
         add(out, s, "enqueue, " + n, enqueued[k], bare,
             sizes[k] == 64 ? s.enqueue_target.c_str() : "");
     }
-    for (std::size_t k = 0; k != std::size(sizes); ++k) {
+    for (std::size_t k = 0; k != sizes.size(); ++k) {
         const auto n = std::to_string(sizes[k]) + " waiting";
         print("end to end, " + n, run[k], sync);
         add(out, s, "end to end, " + n, run[k], bare, sizes[k] == 64 ? s.run_target.c_str() : "");
@@ -255,6 +258,9 @@ int main(int argc, char** argv) {
     CLI::App app("What a durable job costs through the whole of Postlude.");
     app.add_option("--seconds", s.seconds, "of each measurement")->capture_default_str();
     app.add_option("--rounds", s.rounds)->check(CLI::PositiveNumber)->capture_default_str();
+    app.add_option("--waiting", s.waiting, "how many are under way; one or more")
+        ->check(CLI::PositiveNumber)
+        ->capture_default_str();
     app.add_option("--directory", s.directory, "which disk")->capture_default_str();
     app.add_option("--store", s.store, "a store's URL; otherwise an SQLite file");
     app.add_option("--name", s.name, "of the store, for the report")->capture_default_str();

@@ -2,10 +2,12 @@
 # Copyright 2026 The Postlude authors. Distributed under the Boost Software License, Version 1.0.
 #
 # run.sh [full] [PART]... [--compare OLD.json]: installs what is missing, builds in release, runs
-# the benchmarks (latency pool durable overload cost, or the parts that are named; `peers` is one
-# more) and writes bench/report/index.html, for people, and bench/report/report.json, for programs.
-# Takes ten minutes at most; `full` takes its time, and has the peers in it. POSTLUDE_BENCH_DISK names a directory on the disk that the durable
-# part measures, by default the one of the build. Nothing else should run on the machine meanwhile.
+# the benchmarks (latency pool durable overload cost, or the parts that are named; two more are
+# `peers`, web servers, and `jobs`, job systems, that people take instead) and writes
+# bench/report/index.html, for people, and bench/report/report.json, for programs. Takes ten minutes
+# at most; `full` takes its time, and has the peers and jobs in it. POSTLUDE_BENCH_DISK names a
+# directory on the disk that durable jobs are measured on, by default the one of the build. Nothing
+# else should run on the machine meanwhile.
 set -euo pipefail
 caller=$PWD
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -16,7 +18,7 @@ parts=()
 while (($# > 0)); do
     case $1 in
         full) full=1 ;;
-        latency | pool | durable | overload | cost | peers) parts+=("$1") ;;
+        latency | pool | durable | overload | cost | peers | jobs) parts+=("$1") ;;
         --compare)
             old=${2-}
             [[ $old == /* ]] || old=$caller/$old
@@ -26,14 +28,14 @@ while (($# > 0)); do
             shift
             ;;
         *)
-            printf '%s: no part is named %s: latency, pool, durable, overload, cost, peers; or full\n' \
+            printf '%s: no part is named %s: latency, pool, durable, overload, cost, peers, jobs; or full\n' \
                 "$0" "$1" >&2
             exit 2
             ;;
     esac
     shift
 done
-((${#parts[@]} > 0)) || parts=(latency pool durable overload cost ${full:+peers})
+((${#parts[@]} > 0)) || parts=(latency pool durable overload cost ${full:+peers jobs})
 
 middleware/cmake/packages.sh bench
 cmake --preset release >/dev/null
@@ -108,6 +110,16 @@ part_peers() {
         ((i < 200)) || { cat "$work"/*.log; printf 'a peer did not start on port %s\n' "$p"; exit 1; }
     done
     program latency --directory "$disk" --rounds 5 --pairs 7 "${peers[@]}" ${full:+--seconds 2}
+}
+
+# Job systems that somebody would take instead, on a Redis and a PostgreSQL of their own.
+part_jobs() {
+    local there=bench/peers/jobs
+    middleware/cmake/packages.sh peers
+    npm --prefix "$there" ls >/dev/null 2>&1 ||
+        npm --prefix "$there" ci --ignore-scripts --no-audit --no-fund
+    printf '\n== job_systems.py\n'
+    bench/job_systems.py --json "$results" --directory "$disk" ${full:+--rounds 9 --seconds 3}
 }
 
 for part in "${parts[@]}"; do

@@ -20,12 +20,13 @@ declare -A about=(
     [proxy]='HAProxy in front of a server, 100,000 requests'
     [restart]='restarts on an inherited socket under load'
     [durable]='jobs in a file through kills, stops, full disks, overload and deploys'
+    [engines]='jobs in stores on servers: kills, restarts, cut and silent connections, four workers'
     [bench]='benchmarks start'
     [cost]='system calls, allocations and instructions a request'
     [asan]='AddressSanitizer and UndefinedBehaviorSanitizer, every test'
     [tsan]='ThreadSanitizer, every test'
 )
-all=(format model plain headers install examples browser proxy restart durable bench cost tidy fuzz asan tsan)
+all=(format model plain headers install examples browser proxy restart durable engines bench cost tidy fuzz asan tsan)
 
 parts=("$@")
 ((${#parts[@]} > 0)) || parts=("${all[@]}")
@@ -186,6 +187,16 @@ part_durable() {
     build release || return
     tests/durable/run.py build/release/tests/program_job_server | tee "$work/durable" || return
     ((passed += $(grep -c '^[a-z].* s)$' "$work/durable")))
+}
+
+part_engines() {
+    local engine
+    build release || return
+    for engine in postgres redis; do
+        tests/durable/run_engines.py build/release/tests/program_job_server "$engine" |
+            tee "$work/engines" || return
+        ((passed += $(grep -c '^[a-z].* s)$' "$work/engines")))
+    done
 }
 
 part_bench() {

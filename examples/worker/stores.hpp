@@ -2,6 +2,8 @@
 #ifndef POSTLUDE_EXAMPLES_WORKER_STORES_HPP
 #define POSTLUDE_EXAMPLES_WORKER_STORES_HPP
 
+#include <postlude/backends/postgres.hpp>
+#include <postlude/backends/redis.hpp>
 #include <postlude/backends/sqlite.hpp>
 
 #include <memory>
@@ -9,7 +11,10 @@
 
 /// The stores that these programs are linked with; which one it is, a URL says when they start.
 inline std::unique_ptr<postlude::backend> open_store(std::string_view url) {
-    return postlude::backend_from_url(url, {postlude::sqlite_scheme()});
+    // [readme-urls]
+    return postlude::backend_from_url(
+        url, {postlude::sqlite_scheme(), postlude::postgres_scheme(), postlude::redis_scheme()});
+    // [/readme-urls]
 }
 
 #endif

@@ -19,8 +19,10 @@ servers=(postgresql redis-server rabbitmq-server python3-pika)
 examples=("${build[@]}" "${clients[@]}" "$(boost -context)" "$(boost -coroutine)"
     'libcurl4-openssl-dev|libcurl4-gnutls-dev' libssl-dev curl openssl python3 python3-aiosmtpd)
 bench=("${build[@]}" "${clients[@]}" "${servers[@]}" libcli11-dev libtbb-dev python3 strace valgrind)
-# Web servers that the benchmarks are run beside.
-peers=(python3-starlette python3-uvicorn puma nodejs golang-go curl)
+# Web servers and job systems that the benchmarks are run beside. Some builds of Node bring npm.
+peers=(python3-starlette python3-uvicorn puma nodejs golang-go curl ruby-sidekiq python3-celery
+    python3-redis redis-server postgresql openssl)
+command -v npm >/dev/null || peers+=(npm)
 # Exim, for the tests of mail: any build of it; nothing of the system's own is used or started.
 tests=("${examples[@]}" "${bench[@]}" 'exim4-daemon-light|exim4-daemon-heavy' catch2 spin sqlite3
     chromium chromium-driver python3-selenium haproxy gcc libc6-dev clang-format-19 clang-tidy-19
