@@ -35,7 +35,7 @@ void run(PGconn* connection, const char* sql) {
     }
 }
 
-// [transaction]
+// [readme-transaction]
 void sign_up(PGconn* connection, const std::string& email) {
     run(connection, "BEGIN");
     try {
@@ -52,7 +52,7 @@ void sign_up(PGconn* connection, const std::string& email) {
         throw;
     }
 }
-// [/transaction]
+// [/readme-transaction]
 
 }  // namespace
 
