@@ -14,6 +14,7 @@
 #include "postlude/dispatch/async_jobs.hpp"
 #include "support/disk.hpp"
 #include "support/options.hpp"
+#include "support/own_server.hpp"
 #include "support/results.hpp"
 #include "support/stores.hpp"
 #include "support/watched_backend.hpp"
@@ -29,6 +30,7 @@
 #include <cstdio>
 #include <filesystem>
 #include <functional>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -46,7 +48,8 @@ struct settings {
     int rounds = 5;
     std::vector<std::size_t> waiting{1, 8, 64, 512};
     std::string directory = std::filesystem::temp_directory_path();
-    std::string store{};  ///< a URL; empty: a new SQLite file each time
+    std::string store{};   ///< a URL; empty: a new SQLite file each time
+    std::string server{};  ///< of tests/servers, to be started
     std::string name = "SQLite";
     std::string enqueue_target = ">= 70000";  ///< with 64 waiting
     std::string run_target = ">= 40000";
@@ -209,9 +212,16 @@ void add(bench::results& out, const settings& s, const std::string& what, const 
              .rounds = f.per_commit});
 }
 
-void run(const settings& s, bench::results& out) {
+void run(settings s, bench::results& out) {
     const bench::disk_directory place(s.directory);
     const auto& directory = place.path();
+    std::optional<bench::own_server> server;
+    if (!s.server.empty()) {
+        // It has a user of its own.
+        std::filesystem::permissions(directory, std::filesystem::perms(0755));
+        server.emplace(s.server, directory + "/server");
+        s.store = server->url();
+    }
     const auto& sizes = s.waiting;
     std::vector<double> syncs;
     figures bare;
@@ -263,6 +273,7 @@ int main(int argc, char** argv) {
         ->capture_default_str();
     app.add_option("--directory", s.directory, "which disk")->capture_default_str();
     app.add_option("--store", s.store, "a store's URL; otherwise an SQLite file");
+    app.add_option("--server", s.server, "postgres or redis: a server of its own");
     app.add_option("--name", s.name, "of the store, for the report")->capture_default_str();
     app.add_option("--enqueue-target", s.enqueue_target)->capture_default_str();
     app.add_option("--run-target", s.run_target)->capture_default_str();

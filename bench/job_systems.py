@@ -42,6 +42,8 @@ WAITING = 64
 BULK = 4000  # jobs in the calls in bulk that are under way
 WARM_UP = 1000
 FLOOR = "floor: a sync for each job"
+ENGINES = {"postgres": "PostgreSQL", "always": "Redis, appendfsync always",
+           "everysec": "Redis, appendfsync everysec"}
 PATIENCE = 60  # seconds without progress, then what is missing is lost; BullMQ finds some after 30
 
 Variant = collections.namedtuple("Variant", "name store bulk worker enqueuer environment")
@@ -233,18 +235,32 @@ def run(enqueuer, counted, count, seconds):
     return Run(ran / elapsed, count, ran, len(numbers) - len(set(numbers)))
 
 
-def postlude(directory, seconds, place):
-    """Jobs a second, end to end, by how many are waiting."""
+def postlude(args, stores, place):
+    """Jobs a second, end to end, by the bar's name: on a file, and on each engine of the peers."""
+    found = own_runs(args, place, "Postlude", [], [WAITING, BULK])
+    for store, engine in ENGINES.items():
+        with stores.empty(store) as url:
+            found |= own_runs(args, place, f"Postlude on {engine}", ["--store", url], [WAITING])
+    return found
+
+
+def own_runs(args, place, name, options, waiting):
     file = place / "postlude.json"
     file.write_bytes(b"")
-    output_of([POSTLUDE, "--rounds", "1", "--seconds", str(seconds), "--directory", directory,
-               "--json", file, "--waiting", str(WAITING), str(BULK)])
+    output_of([POSTLUDE, "--rounds", "1", "--seconds", str(args.seconds), "--directory",
+               args.directory, "--json", file, *options, "--waiting", *map(str, waiting)])
     found = {}
     for line in map(json.loads, file.read_text().splitlines()):
-        chart, _, waiting = line.get("chart", "").rpartition(" end to end, ")
-        if chart.startswith("durable jobs a second") and line["name"] == "Postlude":
-            found[int(waiting.split()[0])] = line["rounds"][0]
+        chart, _, size = line.get("chart", "").rpartition(" end to end, ")
+        if chart.startswith("durable jobs a second") and line["name"].startswith("Postlude"):
+            found[f"{name}, {int(size.split()[0]):,} waiting"] = line["rounds"][0]
     return found
+
+
+def engine_of(name):
+    """Of a bar of a peer's, or of Postlude's on an engine."""
+    return next((engine for engine in ENGINES.values() if engine.split(", ")[-1] in name),
+                ENGINES["postgres"])
 
 
 def median_sync(directory):
@@ -284,7 +300,7 @@ NOTES = (
     "job has run. Each system as its documentation starts it for production, with one process that "
     "enqueues and one of workers (Celery: 10 of them), 10 jobs at once, its logs at warnings; "
     "Postlude as it is by default, in one process, on a file of SQLite with a sync before every "
-    "answer.",
+    "answer; and on each engine of the peers, beside the best of them there.",
     "What an answered enqueue can lose when the machine stops: nothing with appendfsync always, "
     "with PostgreSQL (fsync and synchronous_commit on) and with Postlude; the last second with "
     "appendfsync everysec, which Redis has by default. When a worker is killed, Sidekiq loses the "
@@ -326,6 +342,9 @@ class Figures:
         names = [name for c, name in self.rounds if c == chart and self.runs[c, name] and fits(name)]
         return max(names, default=None, key=lambda n: statistics.median(self.rounds[chart, n]))
 
+    def best_on(self, chart, engine):
+        return self.best(chart, lambda name: engine_of(name) == engine)
+
     def compared(self):
         """In words: with the best of all, and with the best that promises as much."""
         for chart in dict.fromkeys(chart for chart, _ in self.rounds):
@@ -338,6 +357,13 @@ class Figures:
                         a / b for a, b in zip(own, self.rounds[chart, best]))
                     yield (f"{chart.split(': ')[1].capitalize()}: Postlude with {WAITING} waiting ran "
                            f"{ratio:.1f} times the jobs a second of {who}, {best}.")
+            for engine in ENGINES.values():
+                name = f"Postlude on {engine}, {WAITING} waiting"
+                if (best := self.best_on(chart, engine)) and (chart, name) in self.rounds:
+                    ratio = statistics.median(
+                        a / b for a, b in zip(self.rounds[chart, name], self.rounds[chart, best]))
+                    yield (f"{chart.split(': ')[1].capitalize()}, on {engine}: {ratio:.1f} times "
+                           f"the best peer there, {best}.")
 
     def lines(self):
         for chart in dict.fromkeys(chart for chart, _ in self.rounds):
@@ -349,6 +375,9 @@ class Figures:
                           "less": False, "rounds": self.rounds[chart, name]}
                 if self.runs[chart, name]:
                     figure["work_done"] = self.share_done((chart, name))
+                elif name.startswith("Postlude on "):
+                    if there := self.best_on(chart, engine_of(name)):
+                        figure.update({"against": there, "target": ">= 3"})
                 elif best and name.startswith("Postlude"):
                     figure.update({"against": best, "target": ">= 5"})
                 yield figure
@@ -359,7 +388,7 @@ def one_round(args, wanted, stores, counts, figures, place):
     for i, variant in enumerate(wanted):
         if i % 6 == 0:  # several times a round: the machine is not the same from minute to minute
             syncs.append(median_sync(place))
-            own.append(postlude(args.directory, args.seconds, place))
+            own.append(postlude(args, stores, place))
         with stores.empty(variant.store) as url:
             done = measure(variant, url, counts.get(variant[:3], 0), args.seconds, place)
         counts[variant[:3]] = done.asked
@@ -368,9 +397,9 @@ def one_round(args, wanted, stores, counts, figures, place):
               f"{done.asked} jobs {done.ran} ran, {done.repeated} more than once", flush=True)
     for bulk in sorted({v.bulk for v in wanted}):
         figures.add(chart_of(bulk), FLOOR, 1 / statistics.median(syncs))
-        for waiting in own[0] if bulk else [WAITING]:
-            value = statistics.median(o[waiting] for o in own)
-            figures.add(chart_of(bulk), f"Postlude, {waiting:,} waiting", value)
+        for name in own[0]:
+            if bulk or name.endswith(f" {WAITING} waiting"):
+                figures.add(chart_of(bulk), name, statistics.median(o[name] for o in own))
     return statistics.median(syncs)
 
 

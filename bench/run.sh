@@ -2,10 +2,10 @@
 # Copyright 2026 The Postlude authors. Distributed under the Boost Software License, Version 1.0.
 #
 # run.sh [full] [PART]... [--compare OLD.json]: installs what is missing, builds in release, runs
-# the benchmarks (latency pool durable overload cost, or the parts that are named; two more are
-# `peers`, web servers, and `jobs`, job systems, that people take instead) and writes
-# bench/report/index.html, for people, and bench/report/report.json, for programs. Takes ten minutes
-# at most; `full` takes its time, and has the peers and jobs in it. POSTLUDE_BENCH_DISK names a
+# the benchmarks (latency pool durable overload cost, or the parts that are named; three more are
+# `engines`, durable jobs on servers, and `peers`, web servers, and `jobs`, job systems, that people
+# take instead) and writes bench/report/index.html, for people, and bench/report/report.json, for
+# programs. Takes ten minutes at most; `full` takes its time, and has all parts in it. POSTLUDE_BENCH_DISK names a
 # directory on the disk that durable jobs are measured on, by default the one of the build. Nothing
 # else should run on the machine meanwhile.
 set -euo pipefail
@@ -18,7 +18,7 @@ parts=()
 while (($# > 0)); do
     case $1 in
         full) full=1 ;;
-        latency | pool | durable | overload | cost | peers | jobs) parts+=("$1") ;;
+        latency | pool | durable | overload | cost | engines | peers | jobs) parts+=("$1") ;;
         --compare)
             old=${2-}
             [[ $old == /* ]] || old=$caller/$old
@@ -28,14 +28,14 @@ while (($# > 0)); do
             shift
             ;;
         *)
-            printf '%s: no part is named %s: latency, pool, durable, overload, cost, peers, jobs; or full\n' \
+            printf '%s: no part is named %s: latency, pool, durable, overload, cost, engines, peers, jobs; or full\n' \
                 "$0" "$1" >&2
             exit 2
             ;;
     esac
     shift
 done
-((${#parts[@]} > 0)) || parts=(latency pool durable overload cost ${full:+peers jobs})
+((${#parts[@]} > 0)) || parts=(latency pool durable overload cost ${full:+engines peers jobs})
 
 middleware/cmake/packages.sh bench
 cmake --preset release >/dev/null
@@ -77,6 +77,16 @@ part_pool() {
 part_durable() {
     program durable_jobs --directory "$disk" --rounds ${full:+9 --seconds} ${full:-3}
     program sqlite_backend --directory "$disk"
+}
+part_engines() {
+    local options=(--directory "$disk" --rounds ${full:+9 --seconds} ${full:-3} --waiting 1 64 512)
+    program durable_jobs --server postgres --name PostgreSQL --enqueue-target '>= 60000' \
+        --run-target '' "${options[@]}"
+    program durable_jobs --server redis --name 'Redis, appendfsync always' --enqueue-target '' \
+        --run-target '' "${options[@]}"
+    POSTLUDE_REDIS_CONF='appendfsync everysec' program durable_jobs --server redis \
+        --name 'Redis, appendfsync everysec' --enqueue-target '' --run-target '' "${options[@]}"
+    program redis_backend --directory "$disk"
 }
 part_overload() {
     program overload --directory "$disk" ${full:+--seconds 5}
