@@ -107,8 +107,8 @@ std::int32_t lane_of(PGconn* connection, const job_traits& kind, const enqueue_o
 
 }  // namespace
 
-job_id enqueue(PGconn* connection, const job_traits& kind, std::string arguments,
-               enqueue_options options) {
+job_id enqueue(PGconn* connection, const job_traits& kind, const std::string& arguments,
+               const enqueue_options& options) {
     check(connection, kind, options);
     const auto lane = lane_of(connection, kind, options);
     auto tags = detail::postgres::array::of_text();

@@ -26,6 +26,7 @@ constexpr meaning meanings[] = {
     {"42P01", errc::bad_store,
      "the schema is no store of this version any more; restart this program, which makes it anew"},
     {"3F000", errc::bad_store, "the schema is gone; restart this program, which makes it anew"},
+    {"25P01", errc::store_unavailable, "it is tried again"},
     {"25006", errc::store_unavailable,
      "it takes no writes, as a standby does; name the primary, or all hosts with "
      "?target_session_attrs=read-write"},

@@ -123,6 +123,7 @@ std::vector<job_view> store::find(const job_query& query) {
     const auto sql = s_->where.sql(asked.sql());
     const auto found = s_->asked.run({command{sql, std::move(asked.values), true}});
     std::vector<job_view> views;
+    views.reserve(static_cast<std::size_t>(found[0].size()));
     for (int i = 0; i < found[0].size(); ++i) {
         views.push_back(read_view(found[0], i));
     }
@@ -136,6 +137,7 @@ std::vector<job_event> store::history(job_id id) {
         " ORDER BY step");
     const auto found = s_->asked.run(sql, parameters().int8(static_cast<std::int64_t>(id)));
     std::vector<job_event> steps;
+    steps.reserve(static_cast<std::size_t>(found.size()));
     for (int i = 0; i < found.size(); ++i) {
         steps.push_back({found.time(i, 0), std::string(found.text(i, 1)),
                          static_cast<unsigned>(found.int8(i, 2)),

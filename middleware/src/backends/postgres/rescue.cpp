@@ -192,7 +192,9 @@ bool store::rescue_some(const lost_owner& of, std::size_t limit,
     }
     const std::string reason =
         of.dead ? "its process died" : "its process did not renew its lease in time";
-    std::vector<command> closing;
+    // It fails where the transaction has gone with its connection, and all that follows with it.
+    static const std::string within = "SAVEPOINT taken";
+    std::vector<command> closing{{within, {}, true}};
     closing.push_back({take, parameters()
                                  .int4(of.number)
                                  .int8(static_cast<std::int64_t>(limit))
@@ -216,11 +218,12 @@ bool store::rescue_some(const lost_owner& of, std::size_t limit,
         throw;
     }
     std::vector<rescued_job> some;
-    for (int i = 0; i < found[0].size(); ++i) {
-        some.push_back({static_cast<job_id>(found[0].int8(i, 0)),
-                        s_->lanes.at(s_->kept, found[0].int4(i, 1)).kind,
-                        static_cast<unsigned>(found[0].int4(i, 2)),
-                        static_cast<job_state>(found[0].int2(i, 3))});
+    some.reserve(static_cast<std::size_t>(found[1].size()));
+    for (int i = 0; i < found[1].size(); ++i) {
+        some.push_back({static_cast<job_id>(found[1].int8(i, 0)),
+                        s_->lanes.at(s_->kept, found[1].int4(i, 1)).kind,
+                        static_cast<unsigned>(found[1].int4(i, 2)),
+                        static_cast<job_state>(found[1].int2(i, 3))});
     }
     std::ranges::sort(some, {}, &rescued_job::id);
     rescued.insert(rescued.end(), some.begin(), some.end());

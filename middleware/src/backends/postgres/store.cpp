@@ -64,7 +64,7 @@ std::vector<std::string> settings_of_work(const place& where, bool synced) {
 
 }  // namespace
 
-session::session(const postgres_options&, place there, const open_options& options)
+session::session(place there, const open_options& options)
     : where(std::move(there)),
       lanes(where),
       owners(where, options.lease),
@@ -92,7 +92,7 @@ opened store::open(const open_options& options) {
         connection first(where_, {});
         where_.pooled = is_pooled(first);
     }
-    auto s = std::make_unique<session>(options_, where_, options);
+    auto s = std::make_unique<session>(where_, options);
     bring_up_to_date(s->kept, s->where, migrations());
     auto warnings = warnings_of(s->kept, s->where, options_.old_snapshot);
     s->owners.enter(s->kept);

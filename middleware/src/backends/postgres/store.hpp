@@ -16,7 +16,7 @@ namespace postlude::detail::postgres {
 /// What there is while the store is open. A connection for each thread of the dispatcher, so that
 /// none waits for another's sync, and one for the questions of people, which may take long.
 struct session {
-    session(const postgres_options& options, place where, const open_options& asked);
+    session(place where, const open_options& asked);
 
     place where;
     lane_table lanes;
@@ -75,7 +75,6 @@ private:
     struct lost_owner;
     std::vector<lost_owner> look_for_the_lost(bool& some_may_come_back);
     bool rescue_some(const lost_owner& of, std::size_t limit, std::vector<rescued_job>& rescued);
-    std::vector<command> questions_of_the_living() const;
 
     /// Not synced: what is lost with the server's power is seen to be so.
     std::vector<rows> keep_up(std::vector<command> commands);

@@ -64,11 +64,13 @@ std::vector<amended> store::amend(std::span<const job_id> ids, amendment what) {
     const auto sql = s_->where.sql(text);
     // In the order of the ids, so that two of these do not wait for each other.
     std::vector<std::pair<std::int64_t, std::size_t>> order;
+    order.reserve(ids.size());
     for (std::size_t i = 0; i < ids.size(); ++i) {
         order.emplace_back(static_cast<std::int64_t>(ids[i]), i);
     }
     std::ranges::sort(order);
     std::vector<command> commands;
+    commands.reserve(order.size() + 1);
     for (const auto& [id, i] : order) {
         commands.push_back({sql, parameters().int8(id)});
     }

@@ -11,7 +11,6 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 // As <libpq-fe.h> has it.
@@ -35,8 +34,8 @@ struct enqueue_options {
 };
 
 /// Puts a job, in words already, on the transaction that is open on the connection.
-job_id enqueue(PGconn* connection, const job_traits& kind, std::string arguments,
-               enqueue_options options);
+job_id enqueue(PGconn* connection, const job_traits& kind, const std::string& arguments,
+               const enqueue_options& options);
 
 /// Stores a job on the caller's own transaction: the job exists if and only if what the transaction
 /// has changed does. No process takes it before the commit, which wakes those that wait; after a
@@ -60,8 +59,8 @@ job_id enqueue(PGconn* connection, const job_traits& kind, std::string arguments
 /// without a name. Nothing was sent then. errc::bad_store or errc::store_unavailable with what the
 /// server has answered; the transaction has failed then, as after any error in it.
 template <job_type Args>
-job_id enqueue(PGconn* connection, const Args& arguments, enqueue_options options = {}) {
-    return enqueue(connection, Args::job, to_text(arguments), std::move(options));
+job_id enqueue(PGconn* connection, const Args& arguments, const enqueue_options& options = {}) {
+    return enqueue(connection, Args::job, to_text(arguments), options);
 }
 
 }  // namespace postlude::postgres
