@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <charconv>
 #include <new>
 #include <utility>
 
@@ -19,6 +20,9 @@ namespace postlude::detail::rabbitmq {
 namespace {
 
 constexpr int longest_frame = 131'072;
+/// Dead-lettering that loses nothing, and delays, in quorum queues.
+constexpr unsigned least_major = 3;
+constexpr unsigned least_minor = 10;
 
 timeval time_of(clock::duration d) {
     const auto us = std::chrono::ceil<std::chrono::microseconds>(std::max(d, clock::duration(0)));
@@ -47,6 +51,7 @@ connection::connection(const address& to, std::chrono::seconds heartbeat, listen
     try {
         connect();
         log_in(heartbeat);
+        check_version();
         set_time_limits();
     } catch (...) {
         amqp_destroy_connection(state_);
@@ -152,8 +157,20 @@ void connection::closed(int code, const std::string& sentence) {
     fail(errc::store_unavailable, to_.shown, "the broker has closed the connection" + said);
 }
 
-std::string connection::server_version() const {
-    return text_of(find(*amqp_get_server_properties(state_), "version"));
+void connection::check_version() {
+    const auto version = text_of(find(*amqp_get_server_properties(state_), "version"));
+    unsigned major = 0;
+    unsigned minor = 0;
+    const auto* const end = version.data() + version.size();
+    const auto* const dot = std::from_chars(version.data(), end, major).ptr;
+    if (dot != end) {
+        std::from_chars(dot + 1, end, minor);
+    }
+    if (major < least_major || (major == least_major && minor < least_minor)) {
+        fail(errc::bad_store, to_.shown,
+             "the broker is RabbitMQ " + version +
+                 "; Postlude needs 3.10 or later, for delays in quorum queues");
+    }
 }
 
 void connection::open_channel(amqp_channel_t channel) {

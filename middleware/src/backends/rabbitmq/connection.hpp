@@ -76,7 +76,6 @@ public:
     /// Why the broker takes no messages at the moment; empty when it does.
     const std::string& blocked() const noexcept { return blocked_; }
     int descriptor() const noexcept { return amqp_get_sockfd(state_); }
-    std::string server_version() const;
     const address& to() const noexcept { return to_; }
 
 private:
@@ -93,6 +92,7 @@ private:
 
     void connect();
     void log_in(std::chrono::seconds heartbeat);
+    void check_version();
     void set_time_limits();
     void check(int status);
     [[noreturn]] void lost(int status);

@@ -37,11 +37,6 @@ void consumer::connect() {
     ensure();
 }
 
-std::string consumer::server_version() {
-    const std::lock_guard lock(mutex_);
-    return on_ ? on_->server_version() : std::string();
-}
-
 void consumer::drop() noexcept {
     on_.reset();
     held_.clear();

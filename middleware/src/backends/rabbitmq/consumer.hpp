@@ -27,7 +27,6 @@ public:
     /// Connects, and declares the queues of the kinds that are served.
     void connect();
     std::uint32_t owner() const noexcept { return owner_; }
-    std::string server_version();
 
     /// What is there now, within the credits.
     std::vector<claimed_job> claim(std::span<const std::size_t> credits);

@@ -4,7 +4,6 @@
 #include "backends/rabbitmq/failure.hpp"
 
 #include <algorithm>
-#include <charconv>
 #include <limits>
 
 namespace postlude {
@@ -29,9 +28,6 @@ namespace {
 
 using std::chrono::milliseconds;
 
-/// Dead-lettering that loses nothing, and delays, in quorum queues.
-constexpr unsigned least_major = 3;
-constexpr unsigned least_minor = 10;
 constexpr std::size_t longest_short_text = 255;
 /// With the names of a queue around it.
 constexpr std::size_t longest_kind = 128;
@@ -61,30 +57,12 @@ bool storable(const put& p) {
 
 }  // namespace
 
-void store::check_version() {
-    const auto version = s_->claims.server_version();
-    unsigned major = 0;
-    unsigned minor = 0;
-    const auto* const end = version.data() + version.size();
-    const auto dot = std::from_chars(version.data(), end, major).ptr;
-    if (dot != end) {
-        std::from_chars(dot + 1, end, minor);
-    }
-    if (major < least_major || (major == least_major && minor < least_minor)) {
-        fail(errc::bad_store, to_.shown,
-             "the broker is RabbitMQ " + version +
-                 "; Postlude needs 3.10 or later, for delays in quorum queues");
-    }
-}
-
 opened store::open(const open_options& options) {
     asked_ = options;
     s_ = std::make_unique<session>(to_, names_, heartbeat_for(options.lease), asked_);
     try {
         s_->commits.connect();
-        check_version();
         s_->claims.connect();
-        check_version();
     } catch (...) {
         s_.reset();
         throw;

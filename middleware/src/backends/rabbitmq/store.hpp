@@ -45,7 +45,6 @@ public:
 private:
     struct batch;
 
-    void check_version();
     void give_everything_back();
     void add_puts(batch& b, std::span<const put> puts);
     void add_settlement(batch& b, std::size_t index, const settlement& s);
