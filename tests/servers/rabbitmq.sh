@@ -128,7 +128,7 @@ for ((tries = 0; ; ++tries)); do
 done
 echo "$tls_port" >"$directory/tls_port"
 echo "port $port"
-echo "tls_url amqps://tests:only-tests@127.0.0.1:$tls_port/tests?ca_file=$directory/certificate.pem"
+echo "tls_url amqps://tests:only-tests@localhost:$tls_port/tests?ca_file=$directory/certificate.pem"
 echo "url amqp://tests:only-tests@127.0.0.1:$port/tests"
 
 while [[ -d /proc/$server ]]; do

@@ -192,18 +192,21 @@ void connection::publish(amqp_channel_t channel, std::string_view exchange, std:
 std::uint32_t connection::answer(amqp_channel_t channel, amqp_method_number_t method) {
     const auto deadline = clock::now() + to_.options.timeout;
     auto& replies = replies_[channel];
-    while (replies.empty()) {
+    const auto awaited = [&] {
+        return std::ranges::find_if(replies, [&](const reply& r) {
+            return r.method == method || r.method == AMQP_CHANNEL_CLOSE_METHOD;
+        });
+    };
+    auto found = awaited();
+    for (; found == replies.end(); found = awaited()) {
         if (!pump(deadline) && clock::now() >= deadline) {
             lost(AMQP_STATUS_TIMEOUT);
         }
     }
-    const auto next = std::move(replies.front());
-    replies.pop_front();
+    const auto next = std::move(*found);
+    replies.erase(found);
     if (next.method == AMQP_CHANNEL_CLOSE_METHOD) {
         throw refusal(next.code, next.sentence);
-    }
-    if (next.method != method) {
-        lost(AMQP_STATUS_WRONG_METHOD);
     }
     return next.messages;
 }

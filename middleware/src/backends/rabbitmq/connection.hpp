@@ -59,8 +59,9 @@ public:
     void send(amqp_channel_t channel, amqp_method_number_t method, void* decoded);
     void publish(amqp_channel_t channel, std::string_view exchange, std::string_view key,
                  bool mandatory, const amqp_basic_properties_t& properties, std::string_view body);
-    /// What the broker answers next on a channel, which has to be this method: how many messages
-    /// the queue had, where that is what it tells. Throws refusal.
+    /// The next of the broker's answers on a channel that is this method (the broker mixes the
+    /// answers to different ones): how many messages the queue had, where it says so. Throws
+    /// refusal.
     std::uint32_t answer(amqp_channel_t channel, amqp_method_number_t method);
     std::uint32_t ask(amqp_channel_t channel, amqp_method_number_t method, void* decoded,
                       amqp_method_number_t answered_by) {

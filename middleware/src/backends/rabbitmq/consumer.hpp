@@ -46,6 +46,8 @@ public:
     std::vector<std::pair<receipt, job_record>> take_all_out();
     std::vector<rescued_job> take_rescued(std::size_t limit);
     void keep_alive();
+    /// A connection that was lost holds nothing any more.
+    void notice_loss();
 
 private:
     struct served_lane {
@@ -82,6 +84,7 @@ private:
     void sort_out(std::vector<claimed_job>& claimed);
     void sort_out(incoming&& message, const served_lane& from, std::vector<claimed_job>& claimed);
     void move_away();
+    void take_what_has_come();
     void drop() noexcept;
 
     const address& to_;

@@ -13,14 +13,12 @@ void consumer::wait(clock::time_point until) {
     int socket = -1;
     {
         const std::lock_guard lock(mutex_);
-        if (on_) {
-            // Nothing that has come already is waited for.
-            on_->pump_all();
-            if (look_at_all_) {
-                return;
-            }
-            socket = on_->descriptor();
+        // Nothing that has come already is waited for.
+        take_what_has_come();
+        if (!on_ || look_at_all_) {
+            return;
         }
+        socket = on_->descriptor();
     }
     wake_.wait(socket, std::min(until, clock::now() + to_.options.poll));
 }
@@ -121,12 +119,21 @@ std::vector<rescued_job> consumer::take_rescued(std::size_t limit) {
 }
 
 void consumer::keep_alive() {
-    const std::unique_lock lock(mutex_, std::try_to_lock);
-    if (!lock || !on_) {
-        return;
+    if (const std::unique_lock lock(mutex_, std::try_to_lock); lock) {
+        take_what_has_come();
     }
+}
+
+void consumer::notice_loss() {
+    const std::lock_guard lock(mutex_);
+    take_what_has_come();
+}
+
+void consumer::take_what_has_come() {
     try {
-        on_->pump_all();
+        if (on_) {
+            on_->pump_all();
+        }
     } catch (const std::exception&) {
         drop();
     }

@@ -120,6 +120,9 @@ commit_result store::commit(std::span<const put> puts, std::span<const settlemen
     b.result.puts.resize(puts.size());
     b.result.settlements.assign(settlements.size(), settled::lost_lease);
     add_puts(b, puts);
+    if (!settlements.empty()) {
+        s_->claims.notice_loss();
+    }
     for (std::size_t i = 0; i != settlements.size(); ++i) {
         add_settlement(b, i, settlements[i]);
     }
