@@ -99,8 +99,13 @@ void connection::connect() {
 }
 
 void connection::log_in(std::chrono::seconds heartbeat) {
+    // What the broker sends only to those who say that they know it.
+    table known;
+    known.add("basic.nack", true).add("connection.blocked", true);
     table properties;
-    properties.add("product", "postlude").add("connection_name", "postlude");
+    properties.add("product", "postlude")
+        .add("connection_name", "postlude")
+        .add("capabilities", known.get());
     const auto given = properties.get();
     const auto reply = amqp_login_with_properties(
         state_, to_.vhost.c_str(), 0, longest_frame, static_cast<int>(heartbeat.count()), &given,

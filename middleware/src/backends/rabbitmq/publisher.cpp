@@ -95,7 +95,11 @@ void publisher::store(std::span<outgoing> all) {
         settle_returned(all);
         say_it_is_there(all);
     } catch (const std::exception&) {
-        on_.reset();  // what is not confirmed by now is not known
+        // What is not confirmed by now is not known. One that the broker has only stopped reading
+        // is kept: it says when that ends.
+        if (on_->blocked().empty()) {
+            on_.reset();
+        }
     }
     batch_ = {};
 }

@@ -36,6 +36,18 @@ public:
         entry.value.value.i64 = value;
         return *this;
     }
+    table& add(const char* name, bool value) {
+        auto& entry = next(name);
+        entry.value.kind = AMQP_FIELD_KIND_BOOLEAN;
+        entry.value.value.boolean = value ? 1 : 0;
+        return *this;
+    }
+    table& add(const char* name, amqp_table_t value) {
+        auto& entry = next(name);
+        entry.value.kind = AMQP_FIELD_KIND_TABLE;
+        entry.value.value.table = value;
+        return *this;
+    }
     table& add(const char* name, const std::vector<std::string>& values) {
         items_.clear();
         items_.reserve(values.size());
