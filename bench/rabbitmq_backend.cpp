@@ -24,6 +24,7 @@
 
 namespace {
 
+using bench::at_fraction;
 using bench::median;
 using bench::microseconds_since;
 using steady = bench::bench_clock;
@@ -37,11 +38,6 @@ struct sizes {
 
 std::string arguments() {
     return "{\"to\":\"somebody@example.org\",\"text\":\"" + std::string(258, 'x') + "\"}";
-}
-
-double at(std::vector<double> values, double fraction) {
-    std::ranges::sort(values);
-    return values.at(static_cast<std::size_t>(fraction * static_cast<double>(values.size() - 1)));
 }
 
 /// The same by rabbitmq-c alone.
@@ -215,8 +211,8 @@ void measure(const std::string& url, const sizes& s, double f, bench::results& o
         std::printf("%s\n", chart.c_str());
         add(out, chart, "Postlude's store", stored, waiting == 64 ? ">= 25000" : ">= 45000");
         add(out, chart, "publish and confirm", published, "");
-        std::printf("  commit p50 %.2f ms, p99 %.2f ms: %.1f F\n", at(took, 0.5) / 1e3,
-                    at(took, 0.99) / 1e3, at(took, 0.99) / f);
+        std::printf("  commit p50 %.2f ms, p99 %.2f ms: %.1f F\n", at_fraction(took, 0.5) / 1e3,
+                    at_fraction(took, 0.99) / 1e3, at_fraction(took, 0.99) / f);
     }
     std::puts("claim 256, finish 256");
     add(out, "claim and finish", "Postlude's store", consumed, ">= 40000");

@@ -194,6 +194,11 @@ void connection::publish(amqp_channel_t channel, std::string_view exchange, std:
                              &properties, bytes(body)));
 }
 
+void connection::gather(bool on) noexcept {
+    const int value = on ? 1 : 0;
+    ::setsockopt(descriptor(), IPPROTO_TCP, TCP_CORK, &value, sizeof value);
+}
+
 std::uint32_t connection::answer(amqp_channel_t channel, amqp_method_number_t method) {
     const auto deadline = clock::now() + to_.options.timeout;
     auto& replies = replies_[channel];

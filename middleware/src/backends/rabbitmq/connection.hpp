@@ -59,6 +59,9 @@ public:
     void send(amqp_channel_t channel, amqp_method_number_t method, void* decoded);
     void publish(amqp_channel_t channel, std::string_view exchange, std::string_view key,
                  bool mandatory, const amqp_basic_properties_t& properties, std::string_view body);
+    /// While it is so, what is sent may wait until there is enough for a packet: many small ones
+    /// would each wake the broker.
+    void gather(bool on) noexcept;
     /// The next of the broker's answers on a channel that is this method (the broker mixes the
     /// answers to different ones): how many messages the queue had, where it says so. Throws
     /// refusal.

@@ -339,6 +339,7 @@ void consumer::move_away() {
         return;
     }
     std::vector<outgoing> moves;
+    moves.reserve(to_move_.size());
     for (const auto& m : to_move_) {
         moves.push_back({&m.job,
                          {},

@@ -142,6 +142,7 @@ void publisher::publish_all(std::span<outgoing> all, std::span<const std::size_t
     answered_.assign(which.size(), false);
     open_ = open_bytes_ = all_before_ = 0;
     returned_.clear();
+    on_->gather(true);
     for (std::size_t i = 0; i != which.size(); ++i) {
         auto& one = all[which[i]];
         publish(one);
@@ -162,6 +163,7 @@ void publisher::publish_all(std::span<outgoing> all, std::span<const std::size_t
 }
 
 void publisher::wait_for(std::size_t most) {
+    on_->gather(false);  // sends what is there
     auto deadline = clock::now() + to_.options.timeout;
     while (open_ > most) {
         const auto before = open_;
