@@ -1,6 +1,10 @@
 // Copyright 2026 The Postlude authors. Distributed under the Boost Software License, Version 1.0.
 #include "conformance.hpp"
 
+#include "postlude/core/error.hpp"
+
+#include <boost/system/system_error.hpp>
+
 #include <algorithm>
 #include <ranges>
 
@@ -39,11 +43,76 @@ open_options every_backend::options() const {
             .quarantine_after = 3};
 }
 
-std::vector<rescued_job> every_backend::rescue_dead(backend& b, std::size_t limit) {
-    if (!store->can().sees_death) {
-        store->pass(store->lease());
+std::vector<rescued_job> every_backend::rescue_dead(backend& b, std::size_t expected,
+                                                    std::size_t limit) {
+    if (store->can().leases) {
+        if (!store->can().sees_death) {
+            store->pass(store->lease());
+        }
+        return b.rescue(limit);
     }
-    return b.rescue(limit);
+    std::vector<rescued_job> all;
+    eventually([&] {
+        for (const auto& one : claim(b)) {
+            settle(b, one.held, verdict::give_back);
+        }
+        const auto some = b.rescue(limit);
+        CHECK(some.size() <= limit);
+        all.insert(all.end(), some.begin(), some.end());
+        return all.size() >= expected;
+    });
+    return all;
+}
+
+receipt every_backend::hold(backend& b, job_id id) {
+    const auto result = put_one(b, a_claimed_job(id));
+    if (store->can().stored_as_claimed) {
+        REQUIRE(result.what == put_result::outcome::stored);
+        return result.held;
+    }
+    CHECK(result.what == put_result::outcome::refused);
+    put_jobs(b, {id});
+    const auto claimed = claim_one(b);
+    CHECK(claimed.job.id == id);
+    return claimed.held;
+}
+
+void every_backend::check_state(backend& b, job_id id, job_state state) {
+    check_view(b, id, [&](const job_view& view) { CHECK(view.state == state); });
+}
+
+void every_backend::check_absent(backend& b, job_id id) {
+    if (can_be_asked(b)) {
+        CHECK_FALSE(exists(b, id));
+    }
+    CHECK(b.history(id).empty());
+}
+
+bool every_backend::can_be_asked(backend& b) {
+    if (store->can().query) {
+        return true;
+    }
+    const auto refused = [](auto ask) {
+        try {
+            ask();
+            return false;
+        } catch (const boost::system::system_error& e) {
+            return e.code() == errc::not_supported;
+        }
+    };
+    CHECK(refused([&] { b.find({}); }));
+    for (const auto what : {amendment::retry, amendment::cancel, amendment::erase}) {
+        CHECK(refused([&] { amend(b, 1, what); }));
+    }
+    return false;
+}
+
+bool every_backend::are(ids got, ids expected) const {
+    if (!store->can().exact_order) {
+        std::ranges::sort(got);
+        std::ranges::sort(expected);
+    }
+    return got == expected;
 }
 
 void every_backend::put_suspects(ids wanted) {
@@ -51,7 +120,7 @@ void every_backend::put_suspects(ids wanted) {
         put_jobs(b, wanted);
         claim(b);
     });
-    REQUIRE(rescue_dead(*open()).size() == wanted.size());
+    REQUIRE(rescue_dead(*open(), wanted.size()).size() == wanted.size());
 }
 
 void put_jobs(backend& b, ids wanted) {
@@ -86,6 +155,14 @@ job_view look(backend& b, job_id id) {
 }
 
 bool exists(backend& b, job_id id) { return !b.find({.ids = {id}}).empty(); }
+
+std::size_t count_dead(backend& b) {
+    std::size_t all = 0;
+    for (const auto& one : b.stats()) {
+        all += one.dead;
+    }
+    return all;
+}
 
 queue_stats stats_of(backend& b, std::string_view queue, std::string_view kind) {
     const auto all = b.stats();

@@ -11,6 +11,7 @@
 #include <functional>
 #include <memory>
 #include <span>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -46,6 +47,11 @@ public:
     virtual std::chrono::milliseconds lease() const = 0;
     /// How far `now` may differ from the time by which the store decides.
     virtual std::chrono::milliseconds grain() const = 0;
+    /// How much later than at its time a job may come.
+    virtual std::chrono::milliseconds delay_error() const { return grain(); }
+    /// Cuts all connections that the backends of this store have. For stores without leases, where
+    /// a connection is what holds a claim.
+    virtual void cut() { throw std::logic_error("this store has leases"); }
 };
 
 /// At namespace scope: a backend that the suite runs over.
@@ -106,13 +112,32 @@ protected:
                 CHECK(store->now() - since.earliest >= delay - store->grain());
                 return got;
             }
-            REQUIRE(begin - since.latest < delay + store->grain());
+            REQUIRE(begin - since.latest < delay + store->delay_error());
             store->pass(store->lease() / 100);
         }
     }
 
-    /// Rescues what an owner held that died, as soon as the store can know.
-    std::vector<postlude::rescued_job> rescue_dead(postlude::backend& b, std::size_t limit = 1'000);
+    /// Rescues what an owner held that died, as soon as the store can know. Without leases claims
+    /// find it; what they get beside it goes back.
+    /// @param expected how many there are, for a store that can't say that there are no more.
+    std::vector<postlude::rescued_job> rescue_dead(postlude::backend& b, std::size_t expected,
+                                                   std::size_t limit = 1'000);
+    /// The receipt of a job of this process: stored as claimed, or, where that is refused, claimed.
+    /// Nothing else is ready then.
+    postlude::receipt hold(postlude::backend& b, postlude::job_id id);
+
+    // What a store says of a job, where it can be asked; where it can't, that it says so.
+
+    void check_state(postlude::backend& b, postlude::job_id id, postlude::job_state state);
+    void check_absent(postlude::backend& b, postlude::job_id id);
+    template <class Check>
+    void check_view(postlude::backend& b, postlude::job_id id, Check check);
+    /// True when the store can be asked. When it can't, each question and each amendment has to
+    /// be refused.
+    bool can_be_asked(postlude::backend& b);
+
+    /// Whether these are the jobs, and in this order where the store has an exact one.
+    bool are(std::vector<postlude::job_id> got, std::vector<postlude::job_id> expected) const;
     /// Stores jobs of kind "a" that have crashed one owner.
     void put_suspects(std::vector<postlude::job_id> ids);
 
@@ -172,6 +197,8 @@ postlude::job_view look(postlude::backend& b, postlude::job_id id);
 inline postlude::job_state state_of(postlude::backend& b, postlude::job_id id) {
     return look(b, id).state;
 }
+/// Of all kinds.
+std::size_t count_dead(postlude::backend& b);
 bool exists(postlude::backend& b, postlude::job_id id);
 /// All zero where nothing is stored.
 postlude::queue_stats stats_of(postlude::backend& b, std::string_view queue, std::string_view kind);
@@ -185,6 +212,13 @@ inline constexpr std::array every_state{
 /// Stores a job and brings it there; its receipt, where it had one. What is to be quarantined has
 /// to be so already.
 postlude::receipt bring_to(postlude::backend& b, postlude::job_id id, postlude::job_state state);
+
+template <class Check>
+void every_backend::check_view(postlude::backend& b, postlude::job_id id, Check check) {
+    if (can_be_asked(b)) {
+        check(look(b, id));
+    }
+}
 
 }  // namespace test
 

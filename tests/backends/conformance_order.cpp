@@ -2,6 +2,8 @@
 #include "conformance.hpp"
 
 #include <algorithm>
+#include <iterator>
+#include <map>
 #include <mutex>
 #include <numeric>
 #include <thread>
@@ -49,7 +51,7 @@ TEST_CASE_METHOD(every_backend, "kinds that nobody here knows are not claimed, n
     puts.push_back(a_job(301));
     puts.push_back(a_job(302, "b"));
     put_all(*b, puts);
-    CHECK(ids_of(claim(*b, 2)) == ids{301, 302});
+    CHECK(are(ids_of(claim(*b, 2)), {301, 302}));
     CHECK(claim(*b).empty());
 
     const auto newer = open({.kinds = {{"unknown", 0}}, .groups = 1, .lease = store->lease()});
@@ -62,8 +64,10 @@ TEST_CASE_METHOD(every_backend, "a job is claimed under its kind's former name")
     put_one(*b, a_job(1, "letter"));
     put_one(*b, a_job(2, "mail"));
     const auto claimed = b->claim(credits{10}, {});
-    REQUIRE(ids_of(claimed) == ids{1, 2});
-    CHECK(claimed[0].job.kind == "letter");
+    REQUIRE(are(ids_of(claimed), {1, 2}));
+    for (const auto& one : claimed) {
+        CHECK(one.job.kind == (one.job.id == 1 ? "letter" : "mail"));
+    }
 }
 
 TEST_CASE_METHOD(every_backend, "a job is claimed by its kind, whatever queue it was stored for") {
@@ -79,6 +83,17 @@ TEST_CASE_METHOD(every_backend, "what came first is claimed first, across the ki
     put_all(*b, {a_job(9), a_job(3, "b"), a_job(7)});
     store->pass(std::max(store->grain(), milliseconds(1)));
     put_all(*b, {a_job(1, "b"), a_job(2)});
+    if (!store->can().exact_order) {
+        // Then that is so within a kind.
+        std::map<std::string, ids> of_kind;
+        for (const std::size_t n : {1, 3, 1}) {
+            for (const auto& one : claim(*b, n)) {
+                of_kind[one.job.kind].push_back(one.job.id);
+            }
+        }
+        CHECK(of_kind == std::map<std::string, ids>{{"a", {9, 7, 2}}, {"b", {3, 1}}});
+        return;
+    }
     CHECK(ids_of(claim(*b, 1)) == ids{3});
     CHECK(ids_of(claim(*b, 3)) == ids{7, 9, 1});
     CHECK(ids_of(claim(*b)) == ids{2});
@@ -88,7 +103,9 @@ TEST_CASE_METHOD(every_backend, "a lower priority number goes first, then the ol
     const auto b = open();
     put_all(*b, {urgent(1, 3), urgent(2, 1, "b"), urgent(3, 0), urgent(4, 1), urgent(5, 2),
                  urgent(6, 0, "b")});
-    CHECK(ids_of(claim(*b, 4)) == ids{3, 6, 2, 4});
+    CHECK(store->can().priorities);
+    CHECK(are(ids_of(claim(*b, 2)), {3, 6}));
+    CHECK(are(ids_of(claim(*b, 2)), {2, 4}));
     CHECK(ids_of(claim(*b)) == ids{5, 1});
 }
 
@@ -111,7 +128,16 @@ TEST_CASE_METHOD(every_backend, "delayed jobs come in the order of their times")
     second.delay = 2 * unit;
     put_all(*b, {third, first, second});
     store->pass(3 * unit + store->grain());
-    CHECK(ids_of(claim(*b)) == ids{2, 3, 1});
+    if (store->can().exact_order) {
+        CHECK(ids_of(claim(*b)) == ids{2, 3, 1});
+        return;
+    }
+    ids all;
+    CHECK(eventually([&] {
+        std::ranges::copy(ids_of(claim(*b)), std::back_inserter(all));
+        return all.size() == 3;
+    }));
+    CHECK(are(all, {2, 3, 1}));
 }
 
 TEST_CASE_METHOD(every_backend, "a claim stays within the credits of each group") {
@@ -212,7 +238,7 @@ TEST_CASE_METHOD(every_backend, "text in any language and a megabyte of it are k
     CHECK((claimed[1].job.arguments == big.job.arguments));
     const std::string reason = "Fehler: größer als 1 \"MB\" – 'zu groß'";
     settle(*b, claimed[0].held, verdict::dead, reason);
-    CHECK(look(*b, 1).reason == reason);
+    check_view(*b, 1, [&](const job_view& view) { CHECK(view.reason == reason); });
 }
 
 TEST_CASE_METHOD(every_backend, "10,000 jobs drain in their order") {

@@ -21,6 +21,17 @@ std::size_t prune_all(backend& b, const retention& keep) {
 
 TEST_CASE_METHOD(every_backend, "stats: what each queue and kind has in each state, and how old") {
     const auto b = open();
+    if (!can_be_asked(*b)) {
+        // What is ready of each kind is known, and how many are dead.
+        const std::vector<put> puts{a_job(1), a_job(2), a_job(3, "b")};
+        b->commit(puts, {});
+        CHECK(stats_of(*b, "", "a").ready == 2);
+        CHECK(stats_of(*b, "", "b").ready == 1);
+        settle(*b, claim(*b, 1).at(0).held, verdict::dead);
+        CHECK(stats_of(*b, "", "a").ready + stats_of(*b, "", "b").ready == 2);
+        CHECK(count_dead(*b) == 1);
+        return;
+    }
     auto later = a_job(3);
     later.delay = std::chrono::hours(1);
     auto slow = a_job(4);
@@ -69,6 +80,13 @@ TEST_CASE_METHOD(every_backend, "stats: what each queue and kind has in each sta
 }
 
 TEST_CASE_METHOD(every_backend, "prune keeps so many of the done jobs, the latest") {
+    if (!store->can().query) {
+        // Nothing is kept of what is done.
+        const auto b = open();
+        settle(*b, hold(*b, 1), verdict::done);
+        CHECK(prune_all(*b, {.done_count = 0}) == 0);
+        return;
+    }
     const auto b = open();
     for (job_id id = 1; id <= 6; ++id) {
         bring_to(*b, id, job_state::done);
@@ -82,6 +100,13 @@ TEST_CASE_METHOD(every_backend, "prune keeps so many of the done jobs, the lates
 }
 
 TEST_CASE_METHOD(every_backend, "prune removes done jobs that are too old") {
+    if (!store->can().query) {
+        // Nothing is kept of what is done.
+        const auto b = open();
+        settle(*b, hold(*b, 1), verdict::done);
+        CHECK(prune_all(*b, {.done_count = 0}) == 0);
+        return;
+    }
     const auto b = open();
     bring_to(*b, 1, job_state::done);
     store->pass(milliseconds(1'100));
@@ -94,11 +119,20 @@ TEST_CASE_METHOD(every_backend, "prune removes done jobs that are too old") {
 
 TEST_CASE_METHOD(every_backend,
                  "prune touches no job that has not ended, and keeps the dead longer") {
+    if (!store->can().query) {
+        const auto b = open();
+        settle(*b, hold(*b, 1), verdict::dead);
+        put_jobs(*b, {2});
+        CHECK(prune_all(*b, {}) == 0);
+        CHECK(count_dead(*b) == 1);
+        CHECK(claim_one(*b).job.id == 2);
+        return;
+    }
     store->owner_dies(options(), [](backend& b) { put_one(b, a_claimed_job(5)); });
     auto strict = options();
     strict.quarantine_after = 1;
     const auto b = open(strict);
-    rescue_dead(*b);
+    rescue_dead(*b, 1);
     for (const auto state : every_state) {
         bring_to(*b, static_cast<job_id>(state), state);
     }
@@ -119,6 +153,9 @@ TEST_CASE_METHOD(every_backend,
 
 TEST_CASE_METHOD(every_backend, "a job's age is counted from when it was due") {
     const auto b = open();
+    if (!can_be_asked(*b)) {
+        return;
+    }
     auto later = a_job(1);
     later.delay = store->lease();
     const auto stored = timed([&] { put_one(*b, later); });

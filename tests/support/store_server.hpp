@@ -42,6 +42,8 @@ public:
         }
         url_ = program_->values("url")[0];
         port_ = program_->values("port").at(0);
+        const auto tls = program_->values("tls_url");
+        tls_url_ = tls.empty() ? "" : tls[0];
     }
     /// As its administrator does.
     void stop() {
@@ -52,6 +54,8 @@ public:
 
     /// As the user for tests, who may do everything with a database of its own.
     const std::string& url() const noexcept { return url_; }
+    /// Empty where it has none.
+    const std::string& tls_url() const noexcept { return tls_url_; }
     const std::string& port() const noexcept { return port_; }
     /// The certificate that it shows is there as `certificate.pem`, where it speaks TLS.
     const std::filesystem::path& directory() const noexcept { return directory_.path(); }
@@ -60,6 +64,7 @@ private:
     std::string name_;
     temporary_directory directory_;
     std::string url_;
+    std::string tls_url_;
     std::string port_;
     std::unique_ptr<child_program> program_;
 };

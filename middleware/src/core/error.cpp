@@ -26,6 +26,7 @@ public:
         case errc::bad_store: return "the store can't be used";
         case errc::bad_kind: return "the kind of job can't be used";
         case errc::bad_arguments: return "the arguments of a job can't be read";
+        case errc::not_supported: return "the store can't do that";
         }
         return "unknown error";
     }

@@ -93,7 +93,9 @@ void job_writer::answer(const commit_result& result) {
         }
         answered_ = writing_.requests.size() + waiting_.requests.size();
         writing_.requests.clear();
-        waiting_.withdrawn.insert(waiting_.withdrawn.end(), withdrawn.begin(), withdrawn.end());
+    }
+    if (!withdrawn.empty()) {
+        service_.withdraw(std::move(withdrawn));
     }
     for (auto& [waiter, ec] : answers) {
         commit_waiter::finish(std::move(waiter), ec);
@@ -141,7 +143,7 @@ void job_writer::take_back(std::span<const put> puts, std::span<const put_result
 void job_writer::wrote(owed_job& owed, const put_result& result) {
     using outcome = put_result::outcome;
     if (result.what == outcome::unknown) {
-        owed.may_be_there = true;  // under its own id, so it can't be there twice
+        owed.may_be_there = true;  // where ids are unique, it can't be there twice
         const std::lock_guard lock(mutex_);
         add(std::move(owed));
         pause(store_call::commit);

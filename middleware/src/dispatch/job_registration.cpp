@@ -200,7 +200,7 @@ void job_service::discard(const job_ptr& j, bool refused) noexcept {
     if (j->stored && j->held) {
         writer_.settle({nullptr, {*j->held, verdict::withdrawn, {}, "its request failed", {}}, {}});
     } else if (j->stored) {
-        writer_.withdraw({j->record.id});
+        withdraw({j->record.id});
     }
     if (log_->should_log(spdlog::level::debug)) {
         log_->debug("job {} '{}' is discarded by the request's outcome (request {})", j->record.id,
@@ -223,6 +223,10 @@ void job_service::owe(const job_ptr& j, milliseconds delay, std::string last_wor
     j->last_words = std::move(last_words);
     try {
         auto p = make_put(*j, !j->last_words.empty() && can_.stored_as_claimed);
+        if (!j->last_words.empty() && !can_.stored_as_claimed) {
+            ++p.job.failures;  // as the verdict does
+            p.dead_because = j->last_words;
+        }
         in_hand_.add(j);
         j->now = phase::released;
         if (!writer_.owe(j, std::move(p))) {
@@ -233,6 +237,20 @@ void job_service::owe(const job_ptr& j, milliseconds delay, std::string last_wor
                     j->record.kind, e.what(), j->record.request_id);
         j->now = phase::ended;
         end(j, job_count::dead);
+    }
+}
+
+void job_service::withdraw(std::vector<job_id> ids) {
+    if (can_.query) {
+        writer_.withdraw(std::move(ids));
+        return;
+    }
+    for (const auto id : ids) {
+        log_->warn(
+            "job {} may run although its request was answered with an error: the store has it, or "
+            "may have it, "
+            "and can't take it out again",
+            id);
     }
 }
 

@@ -99,6 +99,8 @@ public:
     job_ptr adopt(claimed_job&& claimed);
     void give_back(const job_ptr& j, std::string reason);
     void rescued(const rescued_job& r) noexcept;
+    /// Jobs that are stored, or may be, and shall never have been: as far as the store can.
+    void withdraw(std::vector<job_id> ids);
     /// It belongs to somebody else by now.
     void lost_lease(const receipt& held) noexcept;
 

@@ -19,12 +19,21 @@ namespace postlude {
 struct capabilities {
     bool stored_as_claimed = false;  ///< `put::claimed`
     bool atomic_follow_ups = false;  ///< a settlement's follow-ups are stored with it or not at all
-    bool leases = false;             ///< a claim ends when it is not renewed
-    bool sees_death = false;         ///< a dead owner's jobs are rescued before their lease ends
+    /// A claim ends when it is not renewed, and `rescue` takes what has ended so. Without leases
+    /// the store gives what a dead owner held to the next claim by itself.
+    bool leases = false;
+    bool sees_death = false;  ///< a dead owner's jobs are rescued before their lease ends
+    /// Of a dead owner that held suspects, nothing else has one crash more; and only a death is a
+    /// crash, not a connection that was lost.
     bool exact_crash_counts = false;
     bool priorities = false;
-    bool history = false;
-    bool query = false;                ///< `find`, `amend`
+    /// Jobs are claimed in the order of their time across kinds, and what is given back or rescued
+    /// keeps its place. Without it the order is that in which the jobs of a kind came.
+    bool exact_order = true;
+    bool unique_ids = true;  ///< a put whose id is stored already is refused
+    bool history = false;    ///< and ended jobs are kept, but for dead ones, which always are
+    /// `find` and `amend`, which otherwise throw errc::not_supported.
+    bool query = false;
     bool callers_transaction = false;  ///< enqueue on a transaction of the caller's own
     std::chrono::milliseconds longest_delay{0};
 };
@@ -71,6 +80,9 @@ struct put {
     job_record job;
     std::chrono::milliseconds delay{0};  ///< from now, by the store's clock
     bool claimed = false;                ///< by this process, at once
+    /// Stored as dead, with this reason. Only where a job can't be stored as claimed; elsewhere it
+    /// is, and settled then.
+    std::optional<std::string> dead_because{};
 };
 
 /// What became of a claimed job.
@@ -93,7 +105,7 @@ struct settlement {
 struct put_result {
     enum class outcome : std::uint8_t {
         stored,
-        refused,  ///< certainly not stored
+        refused,  ///< certainly not stored, and never will be: asked for what can't be
         unknown,  ///< the connection broke at the wrong moment
     };
     outcome what = outcome::refused;
@@ -219,9 +231,13 @@ public:
 
     /// Takes jobs from owners that are dead, or whose lease has ended: each one crash more, or, if
     /// the owner held suspects, those only; with `quarantine_after` crashes it is quarantined, else
-    /// ready. At most `limit`, and more can be left if so many were.
+    /// ready. At most `limit`, and more can be left if so many were. Without leases: what claims of
+    /// this process have found so, since the last call.
     virtual std::vector<rescued_job> rescue(std::size_t limit) = 0;
 
+    /// Without `query`: how many are ready of the kinds that this process serves, queues taken
+    /// together under an empty
+    /// name; and one entry without a kind for all dead ones.
     virtual std::vector<queue_stats> stats() = 0;
     virtual std::vector<job_view> find(const job_query& query) = 0;
     /// The way of one job, oldest step first; empty when there is none, or no history.

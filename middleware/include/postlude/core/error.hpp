@@ -39,6 +39,8 @@ enum class errc {
     bad_kind = 12,
     /// The arguments of a job can't be read; the message names the member.
     bad_arguments = 13,
+    /// The store has not the capability for what was asked; nothing was changed.
+    not_supported = 14,
 };
 
 /// The category of `errc`; its name is "postlude".

@@ -1,0 +1,268 @@
+// Copyright 2026 The Postlude authors. Distributed under the Boost Software License, Version 1.0.
+#include "backends/rabbitmq/publisher.hpp"
+
+#include "backends/rabbitmq/failure.hpp"
+#include "backends/rabbitmq/message.hpp"
+
+#include <algorithm>
+#include <numeric>
+
+namespace postlude::detail::rabbitmq {
+
+namespace {
+
+constexpr amqp_channel_t confirms = 1;
+constexpr amqp_channel_t others = 2;
+/// So many may be on their way, in messages and in bytes: a broker that reads nothing must not let
+/// the sockets fill up.
+constexpr std::size_t most_open = 2'048;
+constexpr std::size_t most_open_bytes = 1 << 20;
+/// After so many, what the broker has answered meanwhile is read.
+constexpr std::size_t between_looks = 64;
+constexpr std::size_t longest_reason = 16 * 1024;
+
+}  // namespace
+
+void publisher::ensure() {
+    if (on_) {
+        try {
+            on_->pump_all();
+            return;
+        } catch (const boost::system::system_error&) {
+            on_.reset();  // it was lost while nobody looked
+        }
+    }
+    connection::listener& self = *this;
+    auto made = std::make_unique<connection>(to_, heartbeat_, self);
+    made->open_channel(confirms);
+    made->open_channel(others);
+    amqp_confirm_select_t select{};
+    made->ask(confirms, AMQP_CONFIRM_SELECT_METHOD, &select, AMQP_CONFIRM_SELECT_OK_METHOD);
+    published_ = 0;
+    there_.reset();
+    on_ = std::move(made);
+    there_.emplace(*on_, others, names_);
+}
+
+void publisher::refused(const refusal& why) {
+    on_.reset();
+    const auto said = std::string(" (the broker said: ") + why.what() + ")";
+    if (why.code == AMQP_ACCESS_REFUSED) {
+        fail(errc::bad_store, to_.shown,
+             "the user lacks a permission; it needs configure, write and read for \"" +
+                 names_.prefix + "\\..*\" and \"amq\\.default\"" + said);
+    }
+    if (why.code == AMQP_PRECONDITION_FAILED) {
+        fail(errc::bad_store, to_.shown,
+             "a queue or exchange of this name is there and is not as Postlude makes it; remove "
+             "it, or choose another prefix" +
+                 said);
+    }
+    fail(errc::store_unavailable, to_.shown, "the broker refuses" + said);
+}
+
+void publisher::connect() {
+    const std::lock_guard lock(mutex_);
+    ensure();
+}
+
+void publisher::store(std::span<outgoing> all) {
+    if (all.empty()) {
+        return;
+    }
+    const std::unique_lock lock(mutex_, to_.options.timeout);
+    if (!lock) {
+        fail(errc::store_unavailable, to_.shown, "the broker does not answer");
+    }
+    try {
+        ensure();
+        prepare(all);
+    } catch (const refusal& why) {
+        refused(why);
+    } catch (...) {
+        on_.reset();
+        throw;
+    }
+    if (!on_->blocked().empty()) {
+        fail(errc::store_unavailable, to_.shown,
+             "RabbitMQ takes no messages until an administrator has made room (" + on_->blocked() +
+                 ")");
+    }
+    try {
+        std::vector<std::size_t> which(all.size());
+        std::iota(which.begin(), which.end(), std::size_t{0});
+        publish_all(all, which);
+        settle_returned(all);
+        say_it_is_there(all);
+    } catch (const std::exception&) {
+        // What is not confirmed by now is not known. One that the broker has only stopped reading
+        // is kept: it says when that ends.
+        if (on_->blocked().empty()) {
+            on_.reset();
+        }
+    }
+    batch_ = {};
+}
+
+void publisher::prepare(std::span<outgoing> all) {
+    for (const auto& one : all) {
+        if (!one.ended.empty()) {
+            there_->need_dead();
+        } else if (one.delay.count() > 0) {
+            there_->need(lane_of(*one.job), delays::route(one.delay));
+        } else {
+            there_->need(lane_of(*one.job));
+        }
+    }
+    there_->need_wake();
+}
+
+void publisher::publish(outgoing& one) {
+    const auto& job = *one.job;
+    const message_properties properties(job, one.ended, one.reason.substr(0, longest_reason));
+    std::string exchange;
+    std::string key;
+    if (!one.ended.empty()) {
+        key = names_.dead();
+    } else if (one.delay.count() > 0) {
+        const auto route = delays::route(one.delay);
+        exchange = names_.delay(route.find('1'));
+        key = delays::key(route, lane_of(job));
+    } else {
+        key = names_.queue(lane_of(job));
+    }
+    on_->publish(confirms, exchange, key, true, properties.get(), job.arguments);
+    ++published_;
+}
+
+void publisher::publish_all(std::span<outgoing> all, std::span<const std::size_t> which) {
+    batch_ = all;
+    base_ = published_ + 1;
+    entry_of_.assign(which.begin(), which.end());
+    answered_.assign(which.size(), false);
+    open_ = open_bytes_ = all_before_ = 0;
+    returned_.clear();
+    on_->gather(true);
+    for (std::size_t i = 0; i != which.size(); ++i) {
+        auto& one = all[which[i]];
+        publish(one);
+        ++open_;
+        open_bytes_ += one.job->arguments.size();
+        if (i % between_looks == between_looks - 1) {
+            on_->pump_all();
+        }
+        if (open_ >= most_open) {
+            wait_for(most_open / 2);
+        }
+        if (open_bytes_ >= most_open_bytes) {
+            wait_for(0);
+            open_bytes_ = 0;
+        }
+    }
+    wait_for(0);
+}
+
+void publisher::wait_for(std::size_t most) {
+    on_->gather(false);  // sends what is there
+    auto deadline = clock::now() + to_.options.timeout;
+    while (open_ > most) {
+        const auto before = open_;
+        on_->pump(deadline);
+        const auto now = clock::now();
+        if (open_ != before) {
+            deadline = now + to_.options.timeout;
+        } else if (now >= deadline || !on_->blocked().empty()) {
+            fail(errc::store_unavailable, to_.shown, "the broker does not confirm");
+        }
+    }
+}
+
+void publisher::confirmed(std::uint64_t tag, bool multiple, bool good) {
+    if (tag < base_ || tag >= base_ + entry_of_.size()) {
+        return;
+    }
+    const auto last = static_cast<std::size_t>(tag - base_);
+    for (auto i = multiple ? all_before_ : last; i <= last; ++i) {
+        if (!answered_[i]) {
+            answered_[i] = true;
+            batch_[entry_of_[i]].stored = good;
+            --open_;
+        }
+    }
+    while (all_before_ != answered_.size() && answered_[all_before_]) {
+        ++all_before_;
+    }
+}
+
+void publisher::delivered(incoming&& message) {
+    if (message.returned) {
+        returned_.push_back(std::move(message));
+    }
+}
+
+void publisher::settle_returned(std::span<outgoing> all) {
+    if (returned_.empty()) {
+        return;
+    }
+    // It was there, and somebody has removed it. The broker confirms what it has returned.
+    std::vector<std::size_t> again;
+    for (std::size_t i = 0; i != all.size(); ++i) {
+        if (std::ranges::any_of(returned_,
+                                [&](const auto& r) { return r.job.id == all[i].job->id; })) {
+            all[i].stored = false;
+            again.push_back(i);
+        }
+    }
+    there_->forget();
+    prepare(all);
+    publish_all(all, again);
+    for (const auto& r : returned_) {
+        for (const auto i : again) {
+            all[i].stored = all[i].stored && r.job.id != all[i].job->id;
+        }
+    }
+}
+
+void publisher::say_it_is_there(std::span<const outgoing> all) {
+    const bool any = std::ranges::any_of(all, [](const auto& one) {
+        return one.stored && one.ended.empty() && one.delay.count() == 0;
+    });
+    if (any) {
+        amqp_basic_properties_t transient{};
+        on_->publish(others, names_.wake(), {}, false, transient, {});
+    }
+}
+
+std::optional<std::uint32_t> publisher::waiting(const std::string& queue) {
+    const std::lock_guard lock(mutex_);
+    try {
+        ensure();
+        amqp_queue_declare_t declare{};
+        declare.queue = bytes(queue);
+        declare.passive = 1;
+        return on_->ask(others, AMQP_QUEUE_DECLARE_METHOD, &declare, AMQP_QUEUE_DECLARE_OK_METHOD);
+    } catch (const refusal& why) {
+        if (why.code != AMQP_NOT_FOUND) {
+            refused(why);
+        }
+        on_->open_channel(others);
+        return {};
+    } catch (...) {
+        on_.reset();
+        throw;
+    }
+}
+
+void publisher::keep_alive() {
+    const std::unique_lock lock(mutex_, std::try_to_lock);
+    if (!lock || !on_) {
+        return;
+    }
+    try {
+        on_->pump_all();
+    } catch (const std::exception&) {
+        on_.reset();  // whoever needs it makes it anew
+    }
+}
+
+}  // namespace postlude::detail::rabbitmq

@@ -1,0 +1,130 @@
+// Copyright 2026 The Postlude authors. Distributed under the Boost Software License, Version 1.0.
+// What is wrong with a URL or a broker, and how that is said.
+#include "postlude/backends/rabbitmq.hpp"
+
+#include "conformance.hpp"
+#include "postlude/core/error.hpp"
+#include "rabbitmq_support.hpp"
+
+#include <boost/system/system_error.hpp>
+
+#include <cstdlib>
+
+using namespace postlude;
+using namespace std::chrono_literals;
+
+namespace {
+
+/// The error of what is tried, which has to have this code and these parts, and no password.
+template <class Try>
+void check_error(Try attempt, errc code, std::initializer_list<std::string> parts) {
+    try {
+        attempt();
+        FAIL_CHECK("it worked");
+    } catch (const boost::system::system_error& e) {
+        const std::string said = e.what();
+        INFO(said);
+        CHECK(e.code() == code);
+        CHECK(said.starts_with("the job store "));
+        for (const auto& part : parts) {
+            CHECK(said.find(part) != said.npos);
+        }
+        CHECK(said.find("only-") == said.npos);
+        CHECK(said.find("secret") == said.npos);
+    }
+}
+
+rabbitmq_options with_url(std::string url) {
+    rabbitmq_options o;
+    o.url = std::move(url);
+    return o;
+}
+
+void open_url(const std::string& url) { rabbitmq_backend(with_url(url))->open({}); }
+
+const std::string& good_url() { return test::rabbitmq_server().url(); }
+
+}  // namespace
+
+TEST_CASE("RabbitMQ: a wrong URL is refused with a sentence, before anything is connected") {
+    const auto refused = [](const std::string& url, const std::string& part) {
+        CAPTURE(url);
+        check_error([&] { rabbitmq_backend(with_url(url)); }, errc::bad_option, {part});
+    };
+    refused("amqp:", "form");
+    refused("http://u:secret@h/", "form");
+    refused("amqp://", "no host");
+    refused("amqp://u:secret@h:99999/", "no port");
+    refused("amqp://u:secret@h:5x/", "no port");
+    refused("amqp://u:secret@h/a/b", "%2F");
+    refused("amqp://u:secret@h/%zz", "hexadecimal");
+    refused("amqp://u:secret@h/?color=blue", "parameters");
+    refused("amqp://u:secret@h/?timeout=soon", "milliseconds");
+    refused("amqp://u:secret@h/?timeout=1", "100 ms");
+    refused("amqp://u:secret@h/?poll=0", "poll");
+    refused("amqp://u:secret@h/?prefix=a.b", "prefix");
+    refused("amqp://u:secret@h/?verify=perhaps", "verify");
+    CHECK_NOTHROW(rabbitmq_backend(
+        with_url("AMQPS://u:se%2Fcret@[::1]:5671/%2F?prefix=x&verify=false&timeout=100&poll=5")));
+    CHECK_NOTHROW(backend_from_url("amqp://localhost", {rabbitmq_scheme()}));
+}
+
+TEST_CASE("RabbitMQ: wrong credentials, virtual host, host and port are told apart") {
+    using test::rabbitmq_url;
+    check_error([] { open_url(rabbitmq_url(good_url(), "", "tests:secret")); }, errc::bad_store,
+                {"user name or the password is wrong"});
+    check_error([] { open_url(rabbitmq_url(good_url(), "", "", "nowhere")); }, errc::bad_store,
+                {"virtual host \"nowhere\"", "add_vhost"});
+    check_error([] { open_url(rabbitmq_url(good_url(), "1")); }, errc::store_unavailable,
+                {"can't be reached", "check the host and the port"});
+    check_error([] { open_url("amqp://u:secret@no-such-host.invalid/"); }, errc::store_unavailable,
+                {"can't be reached"});
+}
+
+TEST_CASE("RabbitMQ: a missing permission is named") {
+    auto o = with_url(test::rabbitmq_url(good_url(), "", "reader:only-reads"));
+    const auto b = rabbitmq_backend(o);
+    check_error([&] { b->open({.kinds = {{"a", 0}}}); }, errc::bad_store,
+                {"lacks a permission", "configure, write and read"});
+}
+
+TEST_CASE("RabbitMQ: a broker that is too old is refused with its version") {
+    test::rabbitmq_store store;
+    store.proxy().replace("3.10.", "3.09.");
+    check_error([&] { store.connect()->open({}); }, errc::bad_store,
+                {"RabbitMQ 3.09.", "needs 3.10 or later"});
+}
+
+TEST_CASE("RabbitMQ: over TLS the certificate is verified, unless told otherwise") {
+    const auto shown = test::rabbitmq_server().tls_url();
+    const auto ca =
+        "&ca_file=" + (test::rabbitmq_server().directory() / "certificate.pem").string();
+    const auto plain = shown.substr(0, shown.find('?')) + "?prefix=" + test::new_rabbitmq_prefix();
+    CHECK_NOTHROW(open_url(plain + ca));
+    CHECK_NOTHROW(open_url(plain + "&verify=false"));
+    check_error([&] { open_url(plain); }, errc::bad_store, {"no TLS with it", "ca_file"});
+    auto other_name = plain;
+    other_name.replace(other_name.find("localhost"), 9, "127.0.0.1");
+    check_error([&] { open_url(other_name + ca); }, errc::bad_store, {"host name"});
+    check_error([&] { open_url(plain + "&ca_file=/no/such/file"); }, errc::bad_store,
+                {"/no/such/file"});
+}
+
+TEST_CASE("RabbitMQ: while it is short of space, commits fail in time and with its reason") {
+    ::setenv("POSTLUDE_RABBITMQ_CONF", "vm_memory_high_watermark.absolute = 1MB", 1);
+    test::store_server full("rabbitmq");
+    ::unsetenv("POSTLUDE_RABBITMQ_CONF");
+    auto o = with_url(full.url());
+    o.timeout = 1s;
+    const auto b = rabbitmq_backend(o);
+    b->open({.kinds = {{"a", 0}}});
+    const auto one = test::a_job(1);
+    // What is on its way when it says so may still be stored.
+    CHECK(test::eventually([&] {
+        return b->commit(std::span(&one, 1), {}).puts.at(0).what == put_result::outcome::unknown;
+    }));
+    for (int i = 0; i < 3; ++i) {
+        check_error([&] { b->commit(std::span(&one, 1), {}); }, errc::store_unavailable,
+                    {"takes no messages", "low on memory"});
+    }
+}

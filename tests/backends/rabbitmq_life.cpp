@@ -1,0 +1,191 @@
+// Copyright 2026 The Postlude authors. Distributed under the Boost Software License, Version 1.0.
+// Connections that are lost, brokers that are restarted, programs in other languages.
+#include "postlude/backends/rabbitmq.hpp"
+
+#include "conformance.hpp"
+#include "postlude/core/error.hpp"
+#include "rabbitmq_support.hpp"
+
+#include <boost/system/system_error.hpp>
+
+#include <algorithm>
+
+using namespace postlude;
+using namespace test;
+using namespace std::chrono_literals;
+using outcome = put_result::outcome;
+
+namespace {
+
+const open_options two_kinds{.kinds = {{"a", 0}, {"b", 0}}};
+
+std::vector<claimed_job> claim_some(backend& b) {
+    try {
+        return b.claim(std::vector<std::size_t>{100}, 5ms);
+    } catch (const boost::system::system_error& e) {
+        CHECK(e.code() == errc::store_unavailable);
+        return {};
+    }
+}
+
+bool put_works(backend& b, const put& one) {
+    try {
+        return put_one(b, one).what == outcome::stored;
+    } catch (const boost::system::system_error& e) {
+        CHECK(e.code() == errc::store_unavailable);
+        return false;
+    }
+}
+
+/// Claims and finishes until all of these are done.
+bool all_are_done(backend& b, std::vector<job_id> wanted) {
+    return eventually([&] {
+        for (const auto& one : claim_some(b)) {
+            settle(b, one.held, verdict::done);
+            std::erase(wanted, one.job.id);
+        }
+        return wanted.empty();
+    });
+}
+
+/// What a Python program prints that sees `broker` (a connection) and `channel`.
+std::vector<std::string> python(const std::string& url, const std::string& prefix,
+                                const std::string& program) {
+    child_program run({"/usr/bin/python3", "-c",
+                       "import pika, json, sys\n"
+                       "broker = pika.BlockingConnection(pika.URLParameters('" +
+                           url + "'))\nchannel = broker.channel()\nprefix = '" + prefix + "'\n" +
+                           program});
+    CHECK(run.wait() == 0);
+    return run.values("said");
+}
+
+}  // namespace
+
+TEST_CASE("RabbitMQ: after connections were cut, calls work again, and what was held is ready") {
+    rabbitmq_store store;
+    const auto b = store.connect();
+    b->open(two_kinds);
+    put_jobs(*b, {1, 2});
+    const auto held = claim_some(*b);
+    REQUIRE(held.size() == 2);
+    store.proxy().cut();
+    CHECK(eventually([&] { return put_works(*b, a_job(3)); }));
+    CHECK(eventually([&] { return b->renew(std::span(&held[0].held, 1)).size() == 1; }));
+    CHECK(settle(*b, held[0].held, verdict::done) == settled::lost_lease);
+    CHECK(all_are_done(*b, {1, 2, 3}));
+}
+
+TEST_CASE("RabbitMQ: a connection that swallows all ends a commit in time; later ones work") {
+    rabbitmq_store store;
+    auto o = store.options();
+    o.timeout = 500ms;
+    const auto b = rabbitmq_backend(o);
+    b->open(two_kinds);
+    put_jobs(*b, {1});
+    store.proxy().swallow(true);
+    const auto begin = std::chrono::steady_clock::now();
+    CHECK_FALSE(put_works(*b, a_job(2)));
+    CHECK_FALSE(put_works(*b, a_job(3)));
+    CHECK(std::chrono::steady_clock::now() - begin < patience);
+    CHECK(claim_some(*b).empty());
+    store.proxy().swallow(false);
+    CHECK(eventually([&] { return put_works(*b, a_job(4)); }));
+    CHECK(all_are_done(*b, {1, 4}));
+}
+
+TEST_CASE("RabbitMQ: what is stored outlives the broker's restart, and so do its clients") {
+    store_server server("rabbitmq");
+    rabbitmq_options o;
+    o.url = server.url();
+    const auto b = rabbitmq_backend(o);
+    b->open(two_kinds);
+    put_jobs(*b, {1, 2});
+    auto later = a_job(3);
+    later.delay = 100ms;
+    CHECK(put_one(*b, later).what == outcome::stored);
+    CHECK(claim_some(*b).size() == 2);
+    server.stop();
+    CHECK_FALSE(put_works(*b, a_job(4)));
+    CHECK(claim_some(*b).empty());
+    server.start();
+    CHECK(eventually([&] { return put_works(*b, a_job(5)); }));
+    CHECK(all_are_done(*b, {1, 2, 3, 5}));
+}
+
+TEST_CASE("RabbitMQ: a queue that somebody has removed is made again; no job goes nowhere") {
+    rabbitmq_store store;
+    const auto b = store.connect();
+    b->open(two_kinds);
+    put_jobs(*b, {1});
+    python(rabbitmq_server().url(), store.prefix(), "channel.queue_delete(prefix + '.jobs.a.1')\n");
+    CHECK(put_one(*b, a_job(2)).what == outcome::stored);
+    CHECK(all_are_done(*b, {2}));
+}
+
+TEST_CASE(
+    "RabbitMQ: a job that Python's pika sends is claimed, with defaults for what it left out") {
+    rabbitmq_store store;
+    const auto b = store.connect();
+    b->open(two_kinds);
+    python(
+        rabbitmq_server().url(), store.prefix(),
+        "channel.confirm_delivery()\n"
+        "channel.basic_publish('', prefix + '.jobs.a.1', json.dumps({'to': 'ann'}))\n"
+        "channel.basic_publish('', prefix + '.jobs.a.0', '{\"to\": \"bob\"}',\n"
+        "    pika.BasicProperties(message_id='77', correlation_id='request-7', delivery_mode=2,\n"
+        "        type='a', headers={'queue': 'mail', 'failures': 2, 'tags': ['x', 'y']}))\n");
+    const auto claimed = claim_some(*b);
+    REQUIRE(claimed.size() == 2);
+    const auto& full = claimed[0].job;
+    CHECK(full.id == 77);
+    CHECK(full.kind == "a");
+    CHECK(full.priority == 0);
+    CHECK(full.queue == "mail");
+    CHECK(full.request_id == "request-7");
+    CHECK(full.failures == 2);
+    CHECK(full.tags == std::vector<std::string>{"x", "y"});
+    CHECK(full.arguments == "{\"to\": \"bob\"}");
+    const auto& bare = claimed[1].job;
+    CHECK(bare.id != 0);
+    CHECK(bare.kind == "a");
+    CHECK(bare.priority == 1);
+    CHECK(bare.failures == 0);
+    CHECK(bare.arguments == "{\"to\": \"ann\"}");
+    CHECK(settle(*b, claimed[0].held, verdict::done) == settled::accepted);
+    CHECK(settle(*b, claimed[1].held, verdict::retry) == settled::accepted);
+    const auto again = claim_some(*b);
+    REQUIRE(again.size() == 1);
+    CHECK(again[0].job.id == bare.id);
+    CHECK(again[0].job.failures == 1);
+}
+
+TEST_CASE("RabbitMQ: Python's pika takes a job that was stored, and reads why another is dead") {
+    rabbitmq_store store;
+    const auto b = store.connect();
+    b->open(two_kinds);
+    auto one = a_job(17);
+    one.job.arguments = R"({"to":"ann"})";
+    one.job.request_id = "request-1";
+    one.job.tags = {"customer:7"};
+    CHECK(put_one(*b, a_job(18)).what == outcome::stored);
+    settle(*b, claim_some(*b).at(0).held, verdict::dead, "mailbox gone");
+    CHECK(put_one(*b, one).what == outcome::stored);
+    const auto said =
+        python(rabbitmq_server().url(), store.prefix(),
+               "def show(queue):\n"
+               "    method, p, body = channel.basic_get(prefix + queue)\n"
+               "    p.headers.pop('x-delivery-count', None)  # the broker's\n"
+               "    print('said', p.type, p.message_id, p.content_type, p.delivery_mode,\n"
+               "          p.correlation_id, json.dumps(p.headers, sort_keys=True), body.decode())\n"
+               "    channel.basic_ack(method.delivery_tag)\n"
+               "show('.jobs.a.1')\nshow('.dead')\nbroker.close()\n");
+    REQUIRE(said.size() == 2);
+    CHECK(said[0] ==
+          R"(a 17 application/json 2 request-1 {"queue": "mail", "tags": ["customer:7"]} )"
+          R"({"to":"ann"})");
+    CHECK(said[1] ==
+          R"(a 18 application/json 2 None {"failures": 1, "priority": 1, "queue": "mail", )"
+          R"("reason": "mailbox gone", "state": "dead"} {})");
+    CHECK(claim_some(*b).empty());
+}
