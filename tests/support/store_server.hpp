@@ -2,13 +2,20 @@
 #ifndef POSTLUDE_TESTS_SUPPORT_STORE_SERVER_HPP
 #define POSTLUDE_TESTS_SUPPORT_STORE_SERVER_HPP
 
-#include "support/child_program.hpp"
+#include "support/eventually.hpp"
 #include "support/temporary_directory.hpp"
 
+#include <fcntl.h>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include <csignal>
-#include <memory>
+#include <fstream>
 #include <stdexcept>
 #include <string>
+#include <string_view>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -23,33 +30,55 @@ public:
     store_server(const store_server&) = delete;
     store_server& operator=(const store_server&) = delete;
     ~store_server() {
-        if (program_) {
+        if (pid_ != 0) {
             stop();
         }
     }
 
     /// The port stays the same.
     void start() {
+        // What it prints goes to a file and not to a thread that reads: tests fork.
+        const auto output = directory_.file("output");
         std::vector<std::string> command{"/bin/bash", STORE_SERVERS "/" + name_ + ".sh",
                                          directory_.path()};
         if (!port_.empty()) {
             command.push_back(port_);
         }
-        program_ = std::make_unique<child_program>(std::move(command));
-        if (!eventually([this] { return !program_->values("url").empty(); })) {
-            program_.reset();
+        std::vector<char*> arguments;
+        for (auto& argument : command) {
+            arguments.push_back(argument.data());
+        }
+        arguments.push_back(nullptr);
+        posix_spawn_file_actions_t actions;
+        ::posix_spawn_file_actions_init(&actions);
+        ::posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, output.c_str(),
+                                           O_WRONLY | O_CREAT | O_TRUNC, 0644);
+        const auto failed =
+            ::posix_spawn(&pid_, command[0].c_str(), &actions, nullptr, arguments.data(), environ);
+        ::posix_spawn_file_actions_destroy(&actions);
+        if (failed != 0) {
+            throw std::system_error(failed, std::generic_category(), command[0]);
+        }
+        url_.clear();
+        eventually([&] {
+            read(output);
+            return !url_.empty() || has_ended();
+        });
+        if (url_.empty()) {
+            stop();
             throw std::runtime_error("tests/servers/" + name_ + ".sh: the server did not start");
         }
-        url_ = program_->values("url")[0];
-        port_ = program_->values("port").at(0);
-        const auto tls = program_->values("tls_url");
-        tls_url_ = tls.empty() ? "" : tls[0];
     }
     /// As its administrator does.
     void stop() {
-        program_->send_signal(SIGTERM);
-        program_->wait();
-        program_.reset();
+        if (pid_ != 0) {
+            ::kill(pid_, SIGTERM);
+            if (!eventually([this] { return has_ended(); })) {
+                ::kill(pid_, SIGKILL);
+                ::waitpid(pid_, nullptr, 0);
+                pid_ = 0;
+            }
+        }
     }
 
     /// As the user for tests, who may do everything with a database of its own.
@@ -61,12 +90,32 @@ public:
     const std::filesystem::path& directory() const noexcept { return directory_.path(); }
 
 private:
+    bool has_ended() {
+        if (pid_ != 0 && ::waitpid(pid_, nullptr, WNOHANG) == pid_) {
+            pid_ = 0;
+        }
+        return pid_ == 0;
+    }
+    void read(const std::string& output) {
+        std::ifstream file(output);
+        for (std::string line; std::getline(file, line) && !file.eof();) {
+            const auto blank = line.find(' ');
+            const auto word = std::string_view(line).substr(0, blank);
+            auto& value = word == "port"      ? port_
+                          : word == "url"     ? url_
+                          : word == "tls_url" ? tls_url_
+                                              : other_;
+            value = line.substr(blank + 1);
+        }
+    }
+
     std::string name_;
     temporary_directory directory_;
     std::string url_;
     std::string tls_url_;
     std::string port_;
-    std::unique_ptr<child_program> program_;
+    std::string other_;  ///< lines of no interest
+    pid_t pid_ = 0;
 };
 
 }  // namespace test

@@ -126,8 +126,9 @@ auto jobs_needed(const detail::list_state& list, unsigned status) noexcept {
     const bool open = !interim && (list.now == phase::open || list.now == phase::storing);
     return [outcome, open](const detail::job_ptr& job) {
         using route = detail::job::route;
-        return open && (job->way == route::stored || job->way == route::claimed) && !job->stored &&
-               !job->storing && job->now != detail::job::phase::ended &&
+        // While it is being stored, `stored` is the writer's.
+        return open && (job->way == route::stored || job->way == route::claimed) &&
+               !job->storing && !job->stored && job->now != detail::job::phase::ended &&
                wanted(job->condition, outcome);
     };
 }

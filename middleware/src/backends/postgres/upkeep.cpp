@@ -100,7 +100,7 @@ std::size_t store::prune(const retention& keep) {
     const auto& where = s_->where;
     const auto count = where.sql("SELECT count(*) FROM @jobs WHERE state = 3");
     const auto times = "SELECT " + before(keep.done_age) + ", " + before(keep.dead_age) +
-                       ", 'infinity'::timestamptz";
+                       ", timestamptz '9999-12-31 00:00:00+00'";
     const auto now = keep_up({{count}, {times, {}, true}});
     const auto there = static_cast<std::size_t>(now[0].int8(0, 0));
     auto too_many = there > keep.done_count ? there - keep.done_count : 0;
