@@ -346,7 +346,11 @@ void consumer::move_away() {
                          m.quarantined ? "quarantined" : "",
                          "its processes died, or lost their connections, while they had it"});
     }
-    mover_.store(moves);
+    try {
+        mover_.store(moves);
+    } catch (const boost::system::system_error&) {
+        return;  // they wait here; what else is held must not be lost by that
+    }
     std::vector<to_move> left;
     for (std::size_t i = 0; i != moves.size(); ++i) {
         if (moves[i].stored) {
