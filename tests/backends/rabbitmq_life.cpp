@@ -5,6 +5,7 @@
 #include "conformance.hpp"
 #include "postlude/core/error.hpp"
 #include "rabbitmq_support.hpp"
+#include "support/child_program.hpp"
 
 #include <boost/system/system_error.hpp>
 
