@@ -101,6 +101,10 @@ start() {
     in_background env -i -C "$directory" "${settings[@]}" "$server_program"
     server=$!
     until accepts; do
+        if [[ $stopping || ! -d /proc/$parent ]]; then
+            kill -KILL "$server" 2>/dev/null || true
+            exit 0
+        fi
         if [[ ! -d /proc/$server ]]; then
             kill "$names" 2>/dev/null || true
             grep -qi 'eaddrinuse\|in use' "$directory"/log/* "$directory/output" 2>/dev/null &&
