@@ -273,7 +273,7 @@ int main(int argc, char** argv) {
         ->capture_default_str();
     app.add_option("--directory", s.directory, "which disk")->capture_default_str();
     app.add_option("--store", s.store, "a store's URL; otherwise an SQLite file");
-    app.add_option("--server", s.server, "postgres or redis: a server of its own");
+    app.add_option("--server", s.server, "postgres, redis or rabbitmq: a server of its own");
     app.add_option("--name", s.name, "of the store, for the report")->capture_default_str();
     app.add_option("--enqueue-target", s.enqueue_target)->capture_default_str();
     app.add_option("--run-target", s.run_target)->capture_default_str();

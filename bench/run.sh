@@ -86,7 +86,10 @@ part_engines() {
         --run-target '' "${options[@]}"
     POSTLUDE_REDIS_CONF='appendfsync everysec' program durable_jobs --server redis \
         --name 'Redis, appendfsync everysec' --enqueue-target '' --run-target '' "${options[@]}"
+    program durable_jobs --server rabbitmq --name RabbitMQ --enqueue-target '>= 25000' \
+        --run-target '' "${options[@]}"
     program redis_backend --directory "$disk"
+    program rabbitmq_backend --directory "$disk"
 }
 part_overload() {
     program overload --directory "$disk" ${full:+--seconds 5}

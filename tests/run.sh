@@ -192,7 +192,7 @@ part_durable() {
 part_engines() {
     local engine
     build release || return
-    for engine in postgres redis; do
+    for engine in postgres redis rabbitmq; do
         tests/durable/run_engines.py build/release/tests/program_job_server "$engine" |
             tee "$work/engines" || return
         ((passed += $(grep -c '^[a-z].* s)$' "$work/engines")))

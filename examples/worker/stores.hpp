@@ -3,6 +3,7 @@
 #define POSTLUDE_EXAMPLES_WORKER_STORES_HPP
 
 #include <postlude/backends/postgres.hpp>
+#include <postlude/backends/rabbitmq.hpp>
 #include <postlude/backends/redis.hpp>
 #include <postlude/backends/sqlite.hpp>
 
@@ -12,8 +13,8 @@
 /// The stores that these programs are linked with; which one it is, a URL says when they start.
 inline std::unique_ptr<postlude::backend> open_store(std::string_view url) {
     // [readme-urls]
-    return postlude::backend_from_url(
-        url, {postlude::sqlite_scheme(), postlude::postgres_scheme(), postlude::redis_scheme()});
+    return postlude::backend_from_url(url, {postlude::sqlite_scheme(), postlude::postgres_scheme(),
+                                            postlude::redis_scheme(), postlude::rabbitmq_scheme()});
     // [/readme-urls]
 }
 

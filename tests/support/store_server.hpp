@@ -60,10 +60,13 @@ public:
             throw std::system_error(failed, std::generic_category(), command[0]);
         }
         url_.clear();
-        eventually([&] {
+        const auto started = [&] {
             read(output);
             return !url_.empty() || has_ended();
-        });
+        };
+        // RabbitMQ takes 7 s where nothing else goes on.
+        for (int patience_left = 3; patience_left > 0 && !eventually(started); --patience_left) {
+        }
         if (url_.empty()) {
             stop();
             throw std::runtime_error("tests/servers/" + name_ + ".sh: the server did not start");
