@@ -3,13 +3,14 @@
 // What does it cost to store a job, to claim it and to finish it, in RabbitMQ's quorum queues?
 //
 // Beside the store, in the same run, a bare client: the same messages published with as many
-// waiting for their confirm, and consumed with an acknowledgement for each 50. A broker has to run:
-// `tests/servers/rabbitmq.sh DIRECTORY` prints its URL. 300 bytes of arguments a job.
+// waiting for their confirm, and consumed with an acknowledgement for each 50. In a broker of its
+// own, unless --store names one. 300 bytes of arguments a job.
 #include "postlude/backends/rabbitmq.hpp"
 
 #include "backends/rabbitmq/connection.hpp"
 #include "support/disk.hpp"
 #include "support/options.hpp"
+#include "support/own_server.hpp"
 #include "support/results.hpp"
 
 #include <amqp_framing.h>
@@ -19,6 +20,7 @@
 #include <cstdio>
 #include <deque>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -226,19 +228,22 @@ int main(int argc, char** argv) {
     std::string url;
     std::string parent = std::filesystem::temp_directory_path();
     CLI::App app("What the store in RabbitMQ does by itself.");
-    app.add_option("--url", url, "of the broker: amqp://user:password@host:port/vhost");
-    app.add_option("--directory", parent, "a disk to measure F on: the broker's");
+    app.add_option("--store", url, "amqp://user:password@host:port/vhost; else one of its own");
+    app.add_option("--directory", parent, "which disk")->capture_default_str();
     app.add_option("--rounds", s.rounds, "of each measurement")->capture_default_str();
     const auto common = bench::parse(app, argc, argv);
     if (common.smoke) {
         s = {1'024, 1};
     }
-    if (url.empty()) {
-        std::puts("no broker is given with --url; tests/servers/rabbitmq.sh starts one");
-        return common.smoke ? 0 : 1;
-    }
     bench::results out(common.json);
     const bench::disk_directory place(parent);
+    std::optional<bench::own_server> server;
+    if (url.empty()) {
+        // It has a user of its own.
+        std::filesystem::permissions(place.path(), std::filesystem::perms(0755));
+        server.emplace("rabbitmq", place.path() + "/server");
+        url = server->url();
+    }
     const auto f = bench::median_sync(place.path(), common.smoke ? 20 : 500);
     std::printf("F, an append of 4 KiB and fdatasync: %.0f us\n", f);
     measure(url, s, f, out);

@@ -127,8 +127,8 @@ auto jobs_needed(const detail::list_state& list, unsigned status) noexcept {
     return [outcome, open](const detail::job_ptr& job) {
         using route = detail::job::route;
         // While it is being stored, `stored` is the writer's.
-        return open && (job->way == route::stored || job->way == route::claimed) &&
-               !job->storing && !job->stored && job->now != detail::job::phase::ended &&
+        return open && (job->way == route::stored || job->way == route::claimed) && !job->storing &&
+               !job->stored && job->now != detail::job::phase::ended &&
                wanted(job->condition, outcome);
     };
 }
