@@ -248,8 +248,7 @@ void job_service::withdraw(std::vector<job_id> ids) {
     for (const auto id : ids) {
         log_->warn(
             "job {} may run although its request was answered with an error: the store has it, or "
-            "may have it, "
-            "and can't take it out again",
+            "may have it, and can't take it out again",
             id);
     }
 }

@@ -235,9 +235,8 @@ public:
     /// this process have found so, since the last call.
     virtual std::vector<rescued_job> rescue(std::size_t limit) = 0;
 
-    /// Without `query`: how many are ready of the kinds that this process serves, queues taken
-    /// together under an empty
-    /// name; and one entry without a kind for all dead ones.
+    /// Without `query`: how many are ready of the kinds that this process serves, all queues
+    /// together under an empty name; and one entry without a kind for all dead ones.
     virtual std::vector<queue_stats> stats() = 0;
     virtual std::vector<job_view> find(const job_query& query) = 0;
     /// The way of one job, oldest step first; empty when there is none, or no history.
