@@ -70,10 +70,7 @@ void publisher::store(std::span<outgoing> all) {
     if (all.empty()) {
         return;
     }
-    const std::unique_lock lock(mutex_, to_.options.timeout);
-    if (!lock) {
-        fail(errc::store_unavailable, to_.shown, "the broker does not answer");
-    }
+    const std::lock_guard lock(mutex_);  // who holds it has a time-out of its own
     try {
         ensure();
         prepare(all);

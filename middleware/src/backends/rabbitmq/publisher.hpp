@@ -57,7 +57,7 @@ private:
     const address& to_;
     const names& names_;
     const std::chrono::seconds heartbeat_;
-    std::timed_mutex mutex_;
+    std::mutex mutex_;
     std::unique_ptr<connection> on_;
     std::optional<topology> there_;
 
