@@ -226,7 +226,7 @@ def read_journal(path):
     """The runs of each request's job, in their order."""
     runs = collections.defaultdict(list)
     for line in path.read_text().splitlines() if path.exists() else []:
-        what, request, _, attempt, pid, moment, rest = line.split(" ", 6)
+        what, request, _, attempt, pid, moment, rest = line.rstrip().split(" ", 6)
         mine = [run for run in runs[request] if run.pid == int(pid) and not run.how]
         if what == "begin" or not mine:
             runs[request].append(Run(int(pid), int(attempt), int(moment)))

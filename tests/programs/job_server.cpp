@@ -10,7 +10,7 @@
 // the tests know it by. Prints "port N" (or "ready"), and at the end "jobs JSON" and "tasks JSON".
 //
 // A line of the journal is "WHAT REQUEST JOB ATTEMPT PID NANOSECONDS N", by the system's monotonic
-// clock, with WHAT one of begin, end, stop (at a checkpoint) and throw.
+// clock, with WHAT one of begin, end, stop (at a checkpoint) and throw, and spaces at its end.
 #include "postlude/backends/sqlite.hpp"
 #ifdef WITH_POSTGRES
 #include "postlude/backends/postgres.hpp"
@@ -128,7 +128,8 @@ private:
     std::map<std::string, std::string> values_;
 };
 
-/// Written to by one call a line, so that a line is there or not, whenever the process dies.
+/// Written to by one call a line. The kernel copies page by page, and a process can be killed in
+/// between: lines of one length that divides a page are there or not, whenever the process dies.
 class journal {
 public:
     explicit journal(const char* path)
@@ -142,8 +143,11 @@ public:
         line.append(" ").append(std::to_string(job.attempt()));
         line.append(" ").append(std::to_string(::getpid())).append(" ");
         line.append(std::to_string(std::int64_t{t.tv_sec} * 1'000'000'000 + t.tv_nsec));
-        line.append(" ").append(rest).append("\n");
-        if (::write(file_, line.data(), line.size()) != static_cast<ssize_t>(line.size())) {
+        line.append(" ").append(rest);
+        const bool fits = line.size() < line_size;
+        line.resize(line_size - 1, ' ');
+        line.push_back('\n');
+        if (!fits || ::write(file_, line.data(), line.size()) != ssize_t{line_size}) {
             std::abort();
         }
     }
@@ -155,6 +159,8 @@ public:
     }
 
 private:
+    static constexpr std::size_t line_size = 128;
+
     std::filesystem::path directory_;
     int file_;
 };
