@@ -1,7 +1,7 @@
 // Copyright 2026 The Postlude authors. Distributed under the Boost Software License, Version 1.0.
 //
 // What does a durable job cost through the whole of Postlude: the dispatcher, its writer, the
-// store? An SQLite file, or what --store names; `engines.py` beside this starts the servers for it.
+// store? An SQLite file, or what --store names, or --server, of which one is started.
 //
 // The directory says which disk; a new one in it is used and removed. F is the median of an append
 // of 4 KiB and fdatasync there, taken in each round. 300 bytes of arguments a job.
@@ -217,8 +217,6 @@ void run(settings s, bench::results& out) {
     const auto& directory = place.path();
     std::optional<bench::own_server> server;
     if (!s.server.empty()) {
-        // It has a user of its own.
-        std::filesystem::permissions(directory, std::filesystem::perms(0755));
         server.emplace(s.server, directory + "/server");
         s.store = server->url();
     }

@@ -239,8 +239,6 @@ int main(int argc, char** argv) {
     const bench::disk_directory place(parent);
     std::optional<bench::own_server> server;
     if (url.empty()) {
-        // It has a user of its own.
-        std::filesystem::permissions(place.path(), std::filesystem::perms(0755));
         server.emplace("rabbitmq", place.path() + "/server");
         url = server->url();
     }

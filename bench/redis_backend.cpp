@@ -354,8 +354,6 @@ int main(int argc, char** argv) {
         const auto conf = "auto-aof-rewrite-percentage 0;appendfsync " + sync;
         ::setenv("POSTLUDE_REDIS_CONF", conf.c_str(), 1);
         const auto data = place.path() + "/" + sync;
-        // The server's user must come through.
-        std::filesystem::permissions(place.path(), std::filesystem::perms(0755));
         const bench::own_server server("redis", data);
         measure(server.url(), sync, s, f, out);
     }

@@ -76,7 +76,7 @@ part_pool() {
 }
 part_durable() {
     program durable_jobs --directory "$disk" --rounds ${full:+9 --seconds} ${full:-3}
-    program sqlite_backend --directory "$disk"
+    program job_store --directory "$disk"
 }
 part_engines() {
     local options=(--directory "$disk" --rounds ${full:+9 --seconds} ${full:-3} --waiting 1 64 512)
@@ -88,6 +88,7 @@ part_engines() {
         --name 'Redis, appendfsync everysec' --enqueue-target '' --run-target '' "${options[@]}"
     program durable_jobs --server rabbitmq --name RabbitMQ --enqueue-target '>= 25000' \
         --run-target '' "${options[@]}"
+    program job_store --server postgres --directory "$disk"
     program redis_backend --directory "$disk"
     program rabbitmq_backend --directory "$disk"
 }

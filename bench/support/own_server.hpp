@@ -12,6 +12,7 @@
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 #include <string>
 
 namespace bench {
@@ -20,7 +21,9 @@ namespace bench {
 /// with this process, or when it is destroyed.
 class own_server {
 public:
-    own_server(const std::string& name, const std::string& directory) {
+    own_server(const std::string& name, const std::filesystem::path& directory) {
+        // It has a user of its own.
+        std::filesystem::permissions(directory.parent_path(), std::filesystem::perms(0755));
         int ends[2];
         if (::pipe2(ends, O_CLOEXEC) != 0) {
             fail("pipe2");

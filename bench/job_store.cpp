@@ -2,19 +2,20 @@
 //
 // What does it cost to store a job, to claim it and to finish it, in a store by itself?
 //
-// In SQLite, unless --store names another. The directory says which disk; a new one in it is used
-// and removed; a server should be on it too. All is stated beside F, the median of an append of
-// 4 KiB and fdatasync there. The floor of a put is what a single insert costs in bare SQLite with
-// the same settings. 300 bytes of arguments a job. In a PostgreSQL database, schemas whose names
-// begin with bench_ are used and left; begin with none.
+// In SQLite, or in PostgreSQL on a server of its own (--server) or one that is there (--store). The
+// directory says which disk; a new one in it is used and removed. All is stated beside F, the
+// median of an append of 4 KiB and fdatasync there. The floor of a put is what a single insert
+// costs in bare SQLite with the same settings. 300 bytes of arguments a job. In a database that is
+// there, schemas whose names begin with bench_ are used and left; begin with none.
 #include "postlude/backends/sqlite.hpp"
-#ifdef BENCH_HAS_POSTGRES
+#ifdef WITH_POSTGRES
 #include "postlude/backends/postgres.hpp"
 #endif
 
 #include "support/child.hpp"
 #include "support/disk.hpp"
 #include "support/options.hpp"
+#include "support/own_server.hpp"
 #include "support/results.hpp"
 
 #include <fcntl.h>
@@ -29,6 +30,7 @@
 #include <cstdio>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -72,7 +74,7 @@ struct place {
         if (url.empty()) {
             return postlude::sqlite_backend({.file = directory + "/" + name});
         }
-#ifdef BENCH_HAS_POSTGRES
+#ifdef WITH_POSTGRES
         if (url.starts_with("postgres")) {
             return postlude::postgres_backend(
                 {.url = url, .schema = "bench_" + name, .timeout = std::chrono::seconds(60)});
@@ -366,6 +368,8 @@ int main(int argc, char** argv) {
     place where;
     CLI::App app("What a store does by itself.");
     app.add_option("--directory", parent, "which disk")->capture_default_str();
+    std::string server;
+    app.add_option("--server", server, "postgres: a server of its own");
     app.add_option("--store", where.url, "the URL of another store than SQLite's");
     app.add_option("--behind", s.behind, "jobs that wait behind others")->capture_default_str();
     const auto common = bench::parse(app, argc, argv);
@@ -373,13 +377,18 @@ int main(int argc, char** argv) {
         s = {20, 50, 2'048, 5'000, 1};
     }
     bench::results out(common.json);
+    const bench::disk_directory directory(parent);
+    where.directory = directory.path();
+    std::optional<bench::own_server> own;
+    if (!server.empty()) {
+        own.emplace(server, where.directory + "/server");
+        where.url = own->url();
+    }
     if (!where.url.empty()) {
-        where.title = "the store " + where.url.substr(0, where.url.find(':'));
+        where.title = "the PostgreSQL store";
         where.target_of_64 = ">= 60000";
         where.target_of_claims = ">= 50000";
     }
-    const bench::disk_directory directory(parent);
-    where.directory = directory.path();
     const auto f = median_sync(where.directory, s.syncs);
     std::printf("F, an append of 4 KiB and fdatasync: %.0f us\n", f);
     // Forks, so before any thread.
