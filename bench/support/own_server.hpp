@@ -49,6 +49,9 @@ public:
             const std::string text(line);
             if (text.starts_with("url ")) {
                 url_ = text.substr(4, text.find('\n') - 4);
+                if (name == "postgres") {
+                    url_ += "?sslmode=disable";  // as its peers come, and none encrypts here
+                }
             }
         }
     }
