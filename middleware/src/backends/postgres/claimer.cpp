@@ -21,8 +21,8 @@ std::string in_parentheses(std::initializer_list<std::int64_t> numbers) {
 /// The first of a lane's ready jobs, in their order, read as they are needed.
 std::string heads_of(std::int32_t lane) {
     const auto number = std::to_string(lane);
-    return "SELECT tid, run_at, job FROM (SELECT ctid AS tid, run_at, job FROM @jobs"
-           " WHERE state = 1 AND crashes = 0 AND lane = " +
+    return "SELECT tid, run_at, job FROM (SELECT ctid AS tid, run_at, job FROM @ready"
+           " WHERE NOT suspect AND lane = " +
            number + " AND run_at <= now() ORDER BY run_at, job) lane_" + number;
 }
 
@@ -35,14 +35,13 @@ claimer::claimer(const place& where, lane_table& lanes, owner_table& owners,
       owners_(owners),
       kinds_(options.kinds),
       groups_(options.groups),
-      next_(
-          where.sql("SELECT least((SELECT min(j.run_at) FROM unnest($1::integer[]) l(lane)"
-                    " CROSS JOIN LATERAL (SELECT run_at FROM @jobs WHERE state = 1 AND crashes = 0"
-                    " AND lane = l.lane ORDER BY run_at, job LIMIT 1) j),"
-                    " (SELECT min(j.run_at) FROM unnest($1::integer[]) l(lane)"
-                    " CROSS JOIN LATERAL (SELECT run_at FROM @jobs WHERE $2::boolean AND state = 1"
-                    " AND crashes > 0 AND lane = l.lane ORDER BY run_at, job LIMIT 1) j)),"
-                    " clock_timestamp()")) {}
+      next_(where.sql("SELECT least((SELECT min(j.run_at) FROM unnest($1::integer[]) l(lane)"
+                      " CROSS JOIN LATERAL (SELECT run_at FROM @ready WHERE NOT suspect"
+                      " AND lane = l.lane ORDER BY run_at, job LIMIT 1) j),"
+                      " (SELECT min(j.run_at) FROM unnest($1::integer[]) l(lane)"
+                      " CROSS JOIN LATERAL (SELECT run_at FROM @ready WHERE $2::boolean"
+                      " AND suspect AND lane = l.lane ORDER BY run_at, job LIMIT 1) j)),"
+                      " clock_timestamp()")) {}
 
 void claimer::find_sources() {
     if (version_ == lanes_.version()) {
@@ -92,8 +91,8 @@ std::string claimer::merged(std::span<const source> lanes) {
         .append(" AND priority = ")
         .append(std::to_string(lanes.front().of.priority));
     return "(SELECT k.tid FROM (SELECT * FROM (" + heads +
-           ") m ORDER BY run_at, job) h CROSS JOIN LATERAL (SELECT j.ctid AS tid FROM @jobs j"
-           " WHERE j.ctid = h.tid AND j.state = 1 FOR UPDATE SKIP LOCKED) k)";
+           ") m ORDER BY run_at, job) h CROSS JOIN LATERAL (SELECT j.ctid AS tid FROM @ready j"
+           " WHERE j.ctid = h.tid FOR UPDATE SKIP LOCKED) k)";
 }
 
 /// $1 this owner, $2 the claim, $3 the credits, $4 whether it may take a suspect. The one suspect
@@ -123,15 +122,17 @@ std::string claimer::take_sql() const {
     return "WITH suspect AS MATERIALIZED (SELECT j.ctid AS tid, j.run_at, j.job, l.grp, l.priority"
            " FROM (VALUES " +
            lanes_as_values() +
-           ") l(lane, grp, priority) JOIN @jobs j ON j.lane = l.lane"
-           " WHERE $4::boolean AND j.state = 1 AND j.crashes > 0 AND j.run_at <= now()"
+           ") l(lane, grp, priority) JOIN @ready j ON j.lane = l.lane"
+           " WHERE $4::boolean AND j.suspect AND j.run_at <= now()"
            " AND ($3::bigint[])[l.grp] > 0 ORDER BY l.priority, j.run_at, j.job LIMIT 1"
            " FOR UPDATE OF j SKIP LOCKED), picked AS MATERIALIZED (" +
            picked +
-           ") UPDATE @jobs j SET state = 2, owner = $1::integer, claim = $2::bigint,"
-           " claimed_at = now() FROM picked p WHERE j.ctid = p.tid"
-           " RETURNING j.job, j.lane, j.run_at, j.failures, j.crashes, j.request_id, j.tags,"
-           " j.arguments";
+           "), moved AS (DELETE FROM @ready r USING picked p WHERE r.ctid = p.tid"
+           " RETURNING r.job, r.lane, r.run_at), taken AS (INSERT INTO @claimed(job, claim,"
+           " claimed_at, owner, lane) SELECT job, $2::bigint, now(), $1::integer, lane FROM moved)"
+           " SELECT m.job, m.lane, m.run_at, j.failures, j.crashes, j.request_id, j.tags,"
+           " j.arguments FROM moved m CROSS JOIN LATERAL (SELECT * FROM @jobs WHERE job = m.job"
+           " OFFSET 0) j";
 }
 
 array claimer::credits_of(const allowance& may) const {

@@ -125,9 +125,11 @@ job_id enqueue(PGconn* connection, const job_traits& kind, const std::string& ar
     const auto stored =
         ask(connection, options.schema,
             "WITH stored AS (INSERT INTO @jobs(job, created, run_at, lane, failures, crashes,"
-            " state, request_id, tags, arguments) VALUES(nextval('@outside_jobs'), now(),"
-            " now() + $2::interval, $1::integer, 0, 0, 1, $3::text, $4::text, $5::text)"
-            " RETURNING job), tagged AS (INSERT INTO @job_tags(job, tag)"
+            " request_id, tags, arguments) VALUES(nextval('@outside_jobs'), now(),"
+            " now() + $2::interval, $1::integer, 0, 0, $3::text, $4::text, $5::text)"
+            " RETURNING job, lane, run_at), listed AS (INSERT INTO @ready(lane, suspect, run_at,"
+            " job) SELECT lane, false, run_at, job FROM stored),"
+            " tagged AS (INSERT INTO @job_tags(job, tag)"
             " SELECT DISTINCT s.job, t.tag FROM stored s, unnest($6::text[]) t(tag))"
             " SELECT job, pg_notify($7::text, '') FROM stored",
             values);

@@ -78,20 +78,47 @@ parameters job_columns::jobs(std::int64_t claim, std::int32_t owner) const {
 void job_columns::add_tags_to(parameters& to) const { to.list(tag_job_).list(tag_); }
 void job_columns::add_parents_to(parameters& to) const { to.list(parent_).list(parent_claim_); }
 
-std::string job_columns::insert(std::string_view join, bool with_parents) {
+std::string job_columns::insert(form which) {
+    std::string names = "p(job, delay, lane, failures, crashes, state, request_id, tags, arguments";
     std::string sql =
-        "INSERT INTO @jobs(job, created, run_at, claimed_at, claim, lane, owner, failures, crashes,"
-        " state, request_id, tags, arguments)"
-        " SELECT p.job, now(), now() + p.delay, CASE p.state WHEN 2 THEN now() END,"
-        " CASE p.state WHEN 2 THEN $10::bigint END, p.lane,"
-        " CASE p.state WHEN 2 THEN $11::integer END, p.failures, p.crashes, p.state, p.request_id,"
-        " p.tags, p.arguments"
-        " FROM unnest($1::bigint[], $2::interval[], $3::integer[], $4::integer[], $5::integer[],"
-        " $6::smallint[], $7::text[], $8::text[], $9::text[]";
-    sql.append(with_parents ? ", $14::bigint[], $15::bigint[])" : ")");
-    sql.append(" p(job, delay, lane, failures, crashes, state, request_id, tags, arguments");
-    sql.append(with_parents ? ", parent, parent_claim)" : ")");
-    return sql.append(join);
+        "WITH p AS MATERIALIZED (SELECT p.* FROM unnest($1::bigint[], $2::interval[],"
+        " $3::integer[], $4::integer[], $5::integer[], $6::smallint[], $7::text[], $8::text[],"
+        " $9::text[]";
+    if (which == form::follow_ups) {
+        // The parent is locked before its verdict, which then finds it held by this transaction.
+        sql.append(", $14::bigint[], $15::bigint[]) ").append(names);
+        sql.append(
+            ", parent, parent_claim) CROSS JOIN LATERAL (SELECT FROM @claimed h"
+            " WHERE h.job = p.parent AND h.owner = $11::integer AND h.claim = p.parent_claim"
+            " FOR UPDATE) h), ");
+    } else {
+        sql.append(") ").append(names).append(")), ");
+    }
+    const std::string insert =
+        "INSERT INTO @jobs(job, created, run_at, lane, failures, crashes, request_id, tags,"
+        " arguments) SELECT job, now(), now() + delay, lane, failures, crashes, request_id, tags,"
+        " arguments FROM p";
+    std::string from = " FROM p";
+    if (which != form::plain) {
+        sql.append("stored AS (").append(insert).append(" ON CONFLICT DO NOTHING RETURNING job), ");
+        from.append(" JOIN stored USING (job)");
+    }
+    sql.append(
+           "listed AS (INSERT INTO @ready(lane, suspect, run_at, job) SELECT lane, crashes > 0,"
+           " now() + delay, job")
+        .append(from)
+        .append(
+            " WHERE state = 1), taken AS (INSERT INTO @claimed(job, owner, claim, claimed_at,"
+            " lane) SELECT job, $11::integer, $10::bigint, now(), lane")
+        .append(from)
+        .append(" WHERE state = 2)");
+    if (which == form::plain) {
+        return sql.append(" ").append(insert);
+    }
+    return sql.append(
+        ", tagged AS (INSERT INTO @job_tags(job, tag) SELECT DISTINCT t.job, t.tag"
+        " FROM unnest($12::bigint[], $13::text[]) t(job, tag) JOIN stored s ON s.job = t.job"
+        " ON CONFLICT DO NOTHING) SELECT job FROM stored");
 }
 
 }  // namespace postlude::detail::postgres

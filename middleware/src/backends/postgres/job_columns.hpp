@@ -43,8 +43,13 @@ public:
     /// $14 and $15.
     void add_parents_to(parameters& to) const;
 
-    /// An INSERT of what `jobs` gives; `join` stands after FROM unnest(…) p.
-    static std::string insert(std::string_view join, bool with_parents);
+    enum class form {
+        plain,       ///< jobs that are not there; fails when one is
+        careful,     ///< with tags; answers which were not there
+        follow_ups,  ///< likewise, of those whose parent is held
+    };
+    /// The statement that stores what `jobs`, and the form's others, give.
+    static std::string insert(form which);
 
 private:
     array job_ = array::of_int8();

@@ -9,47 +9,45 @@ namespace postlude::detail::postgres {
 
 namespace {
 
-constexpr const char* with_tags =
-    " ON CONFLICT DO NOTHING RETURNING job), tagged AS (INSERT INTO @job_tags(job, tag)"
-    " SELECT DISTINCT t.job, t.tag FROM unnest($12::bigint[], $13::text[]) t(job, tag)"
-    " JOIN stored s ON s.job = t.job ON CONFLICT DO NOTHING) SELECT job FROM stored";
-
-// Before its verdict, whose own statement then finds it locked by this transaction.
-constexpr const char* held_parent =
-    " CROSS JOIN LATERAL (SELECT FROM @jobs h WHERE h.job = p.parent AND h.state = 2"
-    " AND h.owner = $11::integer AND h.claim = p.parent_claim FOR UPDATE) h";
-
+// A row is looked up by itself and then deleted by its place: so the plan stays the same, whatever
+// the planner believes of a table that is empty now.
 constexpr const char* finish =
-    "UPDATE @jobs j SET state = 3, ended_at = now()"
-    " FROM unnest($1::bigint[], $2::bigint[]) s(job, claim)"
-    " WHERE j.job = s.job AND j.state = 2 AND j.owner = $3::integer AND j.claim = s.claim"
-    " RETURNING j.job";
+    "WITH gone AS (DELETE FROM @claimed c USING unnest($1::bigint[], $2::bigint[]) s(job, claim)"
+    " CROSS JOIN LATERAL (SELECT ctid AS tid FROM @claimed WHERE job = s.job"
+    " AND owner = $3::integer AND claim = s.claim OFFSET 0) t WHERE c.ctid = t.tid"
+    " RETURNING c.job, c.claimed_at)"
+    " INSERT INTO @ended(job, ended_at, claimed_at, owner, state)"
+    " SELECT job, now(), claimed_at, $3::integer, 3 FROM gone RETURNING job";
 
 // Verdicts: 1 retry, 2 give back, 3 dead, 4 withdrawn.
 constexpr const char* release =
-    "WITH held AS MATERIALIZED (SELECT j.job, j.claimed_at, s.verdict, s.delay, s.reason"
-    " FROM unnest($1::bigint[], $2::bigint[], $3::smallint[], $4::interval[], $5::text[])"
-    " s(job, claim, verdict, delay, reason) JOIN @jobs j ON j.job = s.job"
-    " WHERE j.state = 2 AND j.owner = $6::integer AND j.claim = s.claim FOR UPDATE OF j),"
+    "WITH held AS (DELETE FROM @claimed c"
+    " USING unnest($1::bigint[], $2::bigint[], $3::smallint[], $4::interval[], $5::text[])"
+    " s(job, claim, verdict, delay, reason)"
+    " CROSS JOIN LATERAL (SELECT ctid AS tid FROM @claimed WHERE job = s.job"
+    " AND owner = $6::integer AND claim = s.claim OFFSET 0) t WHERE c.ctid = t.tid"
+    " RETURNING c.job, c.claimed_at, s.verdict, s.delay, s.reason),"
     " noted AS (INSERT INTO @runs(job, n, claimed_at, at, what, owner, reason)"
     " SELECT h.job, 1 + coalesce((SELECT max(r.n) FROM @runs r WHERE r.job = h.job), 0),"
     " h.claimed_at, now(), CASE h.verdict WHEN 2 THEN 2 ELSE 1 END, $6::integer, h.reason"
     " FROM held h WHERE h.verdict <> 4),"
-    " freed AS (UPDATE @jobs j SET state = CASE h.verdict WHEN 3 THEN 4 ELSE 1 END,"
-    " failures = j.failures + CASE h.verdict WHEN 2 THEN 0 ELSE 1 END,"
+    " freed AS (UPDATE @jobs j SET failures = j.failures + CASE h.verdict WHEN 2 THEN 0 ELSE 1 END,"
     " run_at = CASE WHEN h.verdict = 1 OR h.delay > interval '0' THEN now() + h.delay"
     " ELSE j.run_at END,"
-    " reason = CASE WHEN h.verdict = 2 THEN j.reason ELSE coalesce(h.reason, j.reason) END,"
-    " ended_at = CASE h.verdict WHEN 3 THEN now() END,"
-    " owner = CASE h.verdict WHEN 3 THEN j.owner END,"
-    " claimed_at = CASE h.verdict WHEN 3 THEN j.claimed_at END, claim = NULL"
-    " FROM held h WHERE j.job = h.job AND h.verdict <> 4),"
+    " reason = CASE WHEN h.verdict = 2 THEN j.reason ELSE coalesce(h.reason, j.reason) END"
+    " FROM held h CROSS JOIN LATERAL (SELECT ctid AS tid FROM @jobs WHERE job = h.job OFFSET 0) t"
+    " WHERE j.ctid = t.tid AND h.verdict <> 4"
+    " RETURNING j.job, j.lane, j.crashes, j.run_at, h.verdict, h.claimed_at),"
+    " listed AS (INSERT INTO @ready(lane, suspect, run_at, job)"
+    " SELECT lane, crashes > 0, run_at, job FROM freed WHERE verdict <> 3),"
+    " dead AS (INSERT INTO @ended(job, ended_at, claimed_at, owner, state)"
+    " SELECT job, now(), claimed_at, $6::integer, 4 FROM freed WHERE verdict = 3),"
     " untagged AS (DELETE FROM @job_tags t USING held h WHERE t.job = h.job AND h.verdict = 4),"
     " unnoted AS (DELETE FROM @runs r USING held h WHERE r.job = h.job AND h.verdict = 4),"
-    " gone AS (DELETE FROM @jobs j USING held h WHERE j.job = h.job AND h.verdict = 4)"
+    " gone AS (DELETE FROM @jobs j USING held h"
+    " CROSS JOIN LATERAL (SELECT ctid AS tid FROM @jobs WHERE job = h.job OFFSET 0) t"
+    " WHERE j.ctid = t.tid AND h.verdict = 4)"
     " SELECT job FROM held";
-
-std::string with_stored(const std::string& insert) { return "WITH stored AS (" + insert; }
 
 }  // namespace
 
@@ -76,12 +74,11 @@ job_writer::job_writer(const place& where, lane_table& lanes, owner_table& owner
     : where_(where),
       lanes_(lanes),
       owners_(owners),
-      insert_(where.sql(job_columns::insert("", false))),
+      insert_(where.sql(job_columns::insert(job_columns::form::plain))),
       insert_tags_(where.sql("INSERT INTO @job_tags(job, tag)"
                              " SELECT DISTINCT * FROM unnest($1::bigint[], $2::text[])")),
-      insert_new_(where.sql(with_stored(job_columns::insert(with_tags, false)))),
-      insert_follow_ups_(
-          where.sql(with_stored(job_columns::insert(held_parent, true)).append(with_tags))),
+      insert_new_(where.sql(job_columns::insert(job_columns::form::careful))),
+      insert_follow_ups_(where.sql(job_columns::insert(job_columns::form::follow_ups))),
       finish_(where.sql(finish)),
       release_(where.sql(release)),
       notify_("SELECT pg_notify($1::text, $2::text)") {}

@@ -33,8 +33,10 @@ private:
 question make_question(const job_query& q) {
     question asked(
         "SELECT j.job, l.kind, l.queue, l.priority, j.arguments, j.request_id, j.tags, j.failures,"
-        " j.crashes, j.state, j.created, j.run_at, j.claimed_at, j.ended_at, j.owner, j.reason"
-        " FROM @jobs j JOIN @lanes l ON l.lane = j.lane");
+        " j.crashes, CASE WHEN e.job IS NOT NULL THEN e.state WHEN c.job IS NOT NULL THEN 2 ELSE 1"
+        " END::smallint, j.created, j.run_at, coalesce(c.claimed_at, e.claimed_at), e.ended_at,"
+        " coalesce(c.owner, e.owner), j.reason FROM @jobs j JOIN @lanes l ON l.lane = j.lane"
+        " LEFT JOIN @claimed c ON c.job = j.job LEFT JOIN @ended e ON e.job = j.job");
     if (!q.ids.empty()) {
         auto ids = array::of_int8();
         for (const auto id : q.ids) {
@@ -54,9 +56,15 @@ question make_question(const job_query& q) {
     text(q.kind, "l.kind = ?::text");
     text(q.queue, "l.queue = ?::text");
     if (q.state) {
-        // As the indexes have it.
+        // As the tables and their indexes have it.
         const auto state = std::to_string(static_cast<int>(*q.state));
-        asked.where("j.state = " + state + (*q.state > job_state::done ? " AND j.state > 3" : ""));
+        asked.where(*q.state == job_state::ready
+                        ? "EXISTS (SELECT FROM @ready r WHERE r.lane = j.lane"
+                          " AND r.suspect = (j.crashes > 0) AND r.run_at = j.run_at"
+                          " AND r.job = j.job)"
+                    : *q.state == job_state::claimed ? std::string("c.job IS NOT NULL")
+                    : *q.state == job_state::done    ? std::string("e.state = 3")
+                                                     : "e.state > 3 AND e.state = " + state);
     }
     asked.end(" ORDER BY j.job LIMIT " + std::to_string(std::min<std::size_t>(q.limit, INT64_MAX)));
     return asked;
@@ -88,15 +96,19 @@ job_view read_view(const rows& row, int i) {
 std::vector<queue_stats> store::stats() {
     const std::lock_guard lock(s_->asking);
     const auto sql = s_->where.sql(
-        "SELECT l.queue, l.kind, sum(c.due)::bigint, sum(c.later)::bigint, sum(c.claimed)::bigint,"
-        " sum(c.dead)::bigint, (extract(epoch FROM now() - min(c.oldest)) * 1000)::bigint"
-        " FROM (SELECT lane, count(*) FILTER (WHERE state = 1 AND run_at <= now()) AS due,"
-        " count(*) FILTER (WHERE state = 1 AND run_at > now()) AS later,"
-        " count(*) FILTER (WHERE state = 2) AS claimed,"
-        " count(*) FILTER (WHERE state IN (4, 5)) AS dead,"
-        " min(run_at) FILTER (WHERE state = 1 AND run_at <= now()) AS oldest"
-        " FROM @jobs WHERE state IN (1, 2, 4, 5) GROUP BY lane) c"
-        " JOIN @lanes l ON l.lane = c.lane GROUP BY l.queue, l.kind ORDER BY l.queue, l.kind");
+        "SELECT l.queue, l.kind, coalesce(sum(r.due), 0)::bigint, coalesce(sum(r.later), "
+        "0)::bigint,"
+        " coalesce(sum(c.n), 0)::bigint, coalesce(sum(d.n), 0)::bigint,"
+        " (extract(epoch FROM now() - min(r.oldest)) * 1000)::bigint FROM @lanes l"
+        " LEFT JOIN (SELECT lane, count(*) FILTER (WHERE run_at <= now()) AS due,"
+        " count(*) FILTER (WHERE run_at > now()) AS later,"
+        " min(run_at) FILTER (WHERE run_at <= now()) AS oldest FROM @ready GROUP BY lane) r"
+        " ON r.lane = l.lane"
+        " LEFT JOIN (SELECT lane, count(*) AS n FROM @claimed GROUP BY lane) c ON c.lane = l.lane"
+        " LEFT JOIN (SELECT j.lane, count(*) AS n FROM @ended e JOIN @jobs j ON j.job = e.job"
+        " WHERE e.state > 3 AND e.state IN (4, 5) GROUP BY j.lane) d ON d.lane = l.lane"
+        " WHERE r.lane IS NOT NULL OR c.lane IS NOT NULL OR d.lane IS NOT NULL"
+        " GROUP BY l.queue, l.kind ORDER BY l.queue, l.kind");
     const auto found = s_->asked.run(sql);
     std::vector<queue_stats> result;
     for (int i = 0; i < found.size(); ++i) {

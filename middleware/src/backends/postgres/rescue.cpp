@@ -13,15 +13,15 @@ constexpr std::size_t rescue_size = 512;
 
 constexpr const char* lost_claims =
     "SELECT r.job, r.claim FROM unnest($1::bigint[], $2::bigint[]) r(job, claim)"
-    " WHERE NOT EXISTS (SELECT FROM @jobs j WHERE j.job = r.job AND j.claim = r.claim"
-    " AND j.owner = $3::integer AND j.state = 2)";
+    " WHERE (SELECT true FROM @claimed c WHERE c.job = r.job AND c.claim = r.claim"
+    " AND c.owner = $3::integer) IS NOT TRUE";
 
 // A claim of an owner without an entry: one that reached the server late, after its owner was
 // rescued. It gets an entry, and a lease to renew it in.
 constexpr const char* find_strays =
-    "WITH RECURSIVE holders(owner) AS ((SELECT owner FROM @jobs WHERE state = 2 ORDER BY owner, job"
-    " LIMIT 1) UNION ALL SELECT (SELECT j.owner FROM @jobs j WHERE j.state = 2"
-    " AND j.owner > h.owner ORDER BY j.owner, j.job LIMIT 1) FROM holders h"
+    "WITH RECURSIVE holders(owner) AS ((SELECT owner FROM @claimed ORDER BY owner, job LIMIT 1)"
+    " UNION ALL SELECT (SELECT c.owner FROM @claimed c WHERE c.owner > h.owner"
+    " ORDER BY c.owner, c.job LIMIT 1) FROM holders h"
     " WHERE h.owner IS NOT NULL)"
     " INSERT INTO @owners(owner, lease_until) SELECT h.owner, clock_timestamp() + $1::interval"
     " FROM holders h WHERE h.owner IS NOT NULL"
@@ -38,29 +38,35 @@ constexpr const char* look_at_owners =
 
 // It may have come back meanwhile.
 constexpr const char* begin_rescue =
-    "UPDATE @owners o SET spares = coalesce(o.spares, EXISTS(SELECT FROM @jobs j"
-    " WHERE j.owner = o.owner AND j.state = 2 AND j.crashes > 0))"
+    "UPDATE @owners o SET spares = coalesce(o.spares, EXISTS(SELECT FROM @claimed c"
+    " CROSS JOIN LATERAL (SELECT FROM @jobs WHERE job = c.job AND crashes > 0 OFFSET 0) j"
+    " WHERE c.owner = o.owner))"
     " WHERE o.owner = $1::integer AND (CASE WHEN $2::boolean THEN o.locked_at = $3::timestamptz"
     " AND pg_try_advisory_xact_lock((to_regnamespace($4::text)::oid::bigint & 2147483647)::integer,"
     " o.owner) ELSE o.lease_until < clock_timestamp() END) RETURNING o.spares";
 
 constexpr const char* take_from_owner =
-    "WITH held AS MATERIALIZED (SELECT job, claimed_at, $3::boolean AND crashes = 0 AS spared"
-    " FROM @jobs WHERE owner = $1::integer AND state = 2 ORDER BY owner, job LIMIT $2::bigint"
-    " FOR UPDATE),"
+    "WITH held AS MATERIALIZED (SELECT c.tid, c.job, c.claimed_at, j.tid AS tid_of_job,"
+    " $3::boolean AND j.crashes = 0 AS spared FROM (SELECT ctid AS tid, job, claimed_at"
+    " FROM @claimed WHERE owner = $1::integer ORDER BY owner, job LIMIT $2::bigint FOR UPDATE) c"
+    " CROSS JOIN LATERAL (SELECT ctid AS tid, crashes FROM @jobs WHERE job = c.job OFFSET 0) j),"
+    " gone AS (DELETE FROM @claimed c USING held h WHERE c.ctid = h.tid),"
     " noted AS (INSERT INTO @runs(job, n, claimed_at, at, what, owner, reason)"
     " SELECT h.job, 1 + coalesce((SELECT max(r.n) FROM @runs r WHERE r.job = h.job), 0),"
     " h.claimed_at, now(), CASE WHEN h.spared THEN 2 ELSE $5::integer END, $1::integer,"
     " CASE WHEN h.spared THEN $6::text || ', with a suspect beside it' ELSE $6::text END"
-    " FROM held h)"
-    " UPDATE @jobs j SET crashes = j.crashes + (NOT h.spared)::integer,"
-    " reason = CASE WHEN h.spared THEN j.reason ELSE $6::text END,"
-    " state = CASE WHEN h.spared OR j.crashes + 1 < $4::integer THEN 1 ELSE 5 END,"
-    " ended_at = CASE WHEN h.spared OR j.crashes + 1 < $4::integer THEN NULL ELSE now() END,"
-    " owner = CASE WHEN h.spared OR j.crashes + 1 < $4::integer THEN NULL ELSE j.owner END,"
-    " claimed_at = CASE WHEN h.spared OR j.crashes + 1 < $4::integer THEN NULL"
-    " ELSE j.claimed_at END, claim = NULL"
-    " FROM held h WHERE j.job = h.job RETURNING j.job, j.lane, j.crashes, j.state";
+    " FROM held h),"
+    " freed AS (UPDATE @jobs j SET crashes = j.crashes + (NOT h.spared)::integer,"
+    " reason = CASE WHEN h.spared THEN j.reason ELSE $6::text END"
+    " FROM held h WHERE j.ctid = h.tid_of_job"
+    " RETURNING j.job, j.lane, j.crashes, j.run_at, h.claimed_at,"
+    " CASE WHEN h.spared OR j.crashes < $4::integer THEN 1::smallint ELSE 5::smallint END AS "
+    "state),"
+    " listed AS (INSERT INTO @ready(lane, suspect, run_at, job)"
+    " SELECT lane, crashes > 0, run_at, job FROM freed WHERE state = 1),"
+    " quarantined AS (INSERT INTO @ended(job, ended_at, claimed_at, owner, state)"
+    " SELECT job, now(), claimed_at, $1::integer, state FROM freed WHERE state = 5)"
+    " SELECT job, lane, crashes, state FROM freed";
 
 const std::string& not_synced() {
     static const std::string sql = "SELECT set_config('synchronous_commit', 'off', true)";
@@ -206,8 +212,7 @@ bool store::rescue_some(const lost_owner& of, std::size_t limit,
     closing.push_back(s_->writer.notify());
     const auto leave = where.sql(
         "DELETE FROM @owners o WHERE o.owner = $1::integer AND NOT"
-        " EXISTS (SELECT FROM @jobs j WHERE j.owner = o.owner"
-        " AND j.state = 2)");
+        " EXISTS (SELECT FROM @claimed c WHERE c.owner = o.owner)");
     closing.push_back({leave, parameters().int4(of.number)});
     closing.push_back({commit, {}, true});
     std::vector<rows> found;

@@ -7,8 +7,9 @@ namespace postlude::detail::postgres {
 
 namespace {
 
-// A job is one row, and its state a column: to claim and to finish it writes a new version of the
-// row each, without what is long enough to be kept aside (2 KB).
+// What a job is stays as it is; its state is which of three short rows it has: in `ready`,
+// `claimed` or `ended`. To claim and to finish it moves that, and touches no index of the job
+// itself.
 constexpr const char* version_1 = R"(
 CREATE TABLE @meta(
     name text PRIMARY KEY,
@@ -36,14 +37,9 @@ CREATE TABLE @jobs(
     job bigint PRIMARY KEY,
     created timestamptz NOT NULL,
     run_at timestamptz NOT NULL,
-    claimed_at timestamptz,
-    ended_at timestamptz,
-    claim bigint,
     lane integer NOT NULL,
-    owner integer,
     failures integer NOT NULL,
     crashes integer NOT NULL,
-    state smallint NOT NULL,
     request_id text,
     tags text,
     reason text,
@@ -51,11 +47,39 @@ CREATE TABLE @jobs(
 WITH (autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 10000,
     autovacuum_vacuum_insert_threshold = -1, autovacuum_analyze_scale_factor = 0.2,
     autovacuum_vacuum_cost_delay = 2, autovacuum_vacuum_cost_limit = 2000);
-CREATE INDEX jobs_ready ON @jobs(lane, run_at, job) WHERE state = 1 AND crashes = 0;
-CREATE INDEX jobs_suspect ON @jobs(lane, run_at, job) WHERE state = 1 AND crashes > 0;
-CREATE INDEX jobs_claimed ON @jobs(owner, job) WHERE state = 2;
-CREATE INDEX jobs_done ON @jobs(ended_at) WHERE state = 3;
-CREATE INDEX jobs_ended ON @jobs(ended_at) WHERE state > 3;
+
+CREATE TABLE @ready(
+    lane integer,
+    suspect boolean,
+    run_at timestamptz,
+    job bigint,
+    PRIMARY KEY(lane, suspect, run_at, job))
+WITH (autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 10000,
+    autovacuum_vacuum_insert_threshold = -1, autovacuum_analyze_scale_factor = 0.2,
+    autovacuum_vacuum_cost_delay = 2, autovacuum_vacuum_cost_limit = 2000);
+
+CREATE TABLE @claimed(
+    job bigint PRIMARY KEY,
+    claim bigint NOT NULL,
+    claimed_at timestamptz NOT NULL,
+    owner integer NOT NULL,
+    lane integer NOT NULL)
+WITH (autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 10000,
+    autovacuum_vacuum_insert_threshold = -1, autovacuum_analyze_scale_factor = 0.2,
+    autovacuum_vacuum_cost_delay = 2, autovacuum_vacuum_cost_limit = 2000);
+CREATE INDEX claimed_owner ON @claimed(owner, job);
+
+CREATE TABLE @ended(
+    job bigint PRIMARY KEY,
+    ended_at timestamptz NOT NULL,
+    claimed_at timestamptz,
+    owner integer,
+    state smallint NOT NULL)
+WITH (autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 10000,
+    autovacuum_vacuum_insert_threshold = -1, autovacuum_analyze_scale_factor = 0.2,
+    autovacuum_vacuum_cost_delay = 2, autovacuum_vacuum_cost_limit = 2000);
+CREATE INDEX ended_done ON @ended(ended_at) WHERE state = 3;
+CREATE INDEX ended_others ON @ended(ended_at) WHERE state > 3;
 
 CREATE TABLE @runs(
     job bigint NOT NULL,
@@ -73,13 +97,21 @@ CREATE TABLE @job_tags(
     PRIMARY KEY(job, tag));
 CREATE INDEX job_tags_tag ON @job_tags(tag, job);
 
+CREATE VIEW @job_rows AS
+SELECT j.job, j.lane, CASE WHEN e.job IS NOT NULL THEN e.state WHEN c.job IS NOT NULL THEN 2 ELSE 1
+    END AS state,
+    j.created, j.run_at, coalesce(c.claimed_at, e.claimed_at) AS claimed_at, e.ended_at,
+    coalesce(c.owner, e.owner) AS owner, j.failures, j.crashes, j.request_id, j.tags, j.reason,
+    j.arguments
+FROM @jobs j LEFT JOIN @claimed c ON c.job = j.job LEFT JOIN @ended e ON e.job = j.job;
+
 CREATE VIEW @job_list AS
 SELECT j.job, l.kind, l.queue, l.priority,
     CASE j.state WHEN 1 THEN 'ready' WHEN 2 THEN 'claimed' WHEN 3 THEN 'done' WHEN 4 THEN 'dead'
         WHEN 5 THEN 'quarantined' WHEN 6 THEN 'cancelled' END AS state,
     j.created, j.run_at, j.claimed_at, j.ended_at, j.owner, j.failures, j.crashes, j.request_id,
     j.tags, j.reason, j.arguments
-FROM @jobs j JOIN @lanes l ON l.lane = j.lane;
+FROM @job_rows j JOIN @lanes l ON l.lane = j.lane;
 
 CREATE VIEW @job_steps AS
 SELECT job, 0 AS step, created AS moment, 'enqueued' AS what, 0::bigint AS attempt,
@@ -100,7 +132,7 @@ UNION ALL
 SELECT j.job, 1 + 2 * (SELECT coalesce(max(p.n), 0) FROM @runs p WHERE p.job = j.job),
     j.claimed_at, 'claimed',
     1 + (SELECT count(p.claimed_at) FROM @runs p WHERE p.job = j.job), j.owner, NULL
-FROM @jobs j WHERE j.state IN (2, 3, 6) AND j.claimed_at IS NOT NULL
+FROM @job_rows j WHERE j.state IN (2, 3, 6) AND j.claimed_at IS NOT NULL
 UNION ALL
 SELECT j.job, 2 + 2 * (SELECT coalesce(max(p.n), 0) FROM @runs p WHERE p.job = j.job), j.ended_at,
     CASE j.state WHEN 3 THEN 'done' WHEN 4 THEN 'dead' WHEN 5 THEN 'quarantined'
@@ -108,12 +140,12 @@ SELECT j.job, 2 + 2 * (SELECT coalesce(max(p.n), 0) FROM @runs p WHERE p.job = j
     (SELECT count(p.claimed_at) FROM @runs p WHERE p.job = j.job)
         + (j.state IN (3, 6) AND j.claimed_at IS NOT NULL)::integer,
     j.owner, NULL
-FROM @jobs j WHERE j.state > 2;
+FROM @job_rows j WHERE j.state > 2;
 
 CREATE VIEW @job_history AS
 SELECT j.job, l.kind, l.queue, j.request_id, j.tags, s.moment AS at, s.what, s.attempt, s.owner,
     s.reason, s.step
-FROM @jobs j JOIN @lanes l ON l.lane = j.lane JOIN @job_steps s ON s.job = j.job;
+FROM @job_rows j JOIN @lanes l ON l.lane = j.lane JOIN @job_steps s ON s.job = j.job;
 )";
 
 constexpr migration all_migrations[] = {{1, 1, version_1}};

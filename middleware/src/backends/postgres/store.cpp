@@ -117,13 +117,13 @@ store::~store() {
 void store::give_everything_back() {
     const auto& where = s_->where;
     const auto give_back = where.sql(
-        "WITH held AS MATERIALIZED (SELECT job, claimed_at FROM @jobs WHERE owner = $1::integer"
-        " AND state = 2 ORDER BY job FOR UPDATE),"
+        "WITH held AS (DELETE FROM @claimed WHERE owner = $1::integer RETURNING job, claimed_at),"
         " noted AS (INSERT INTO @runs(job, n, claimed_at, at, what, owner, reason)"
         " SELECT h.job, 1 + coalesce((SELECT max(r.n) FROM @runs r WHERE r.job = h.job), 0),"
         " h.claimed_at, now(), 2, $1::integer, 'the process ended' FROM held h)"
-        " UPDATE @jobs j SET state = 1, owner = NULL, claim = NULL, claimed_at = NULL"
-        " FROM held h WHERE j.job = h.job");
+        " INSERT INTO @ready(lane, suspect, run_at, job)"
+        " SELECT j.lane, j.crashes > 0, j.run_at, j.job FROM held h"
+        " CROSS JOIN LATERAL (SELECT * FROM @jobs WHERE job = h.job OFFSET 0) j");
     const auto self = s_->owners.self();
     s_->kept.run(
         {{give_back, parameters().int4(self)}, s_->owners.leave(self), s_->writer.notify()});
