@@ -1,26 +1,14 @@
 // Copyright 2026 The Postlude authors. Distributed under the Boost Software License, Version 1.0.
 #include "postlude/backends/sqlite.hpp"
 
-#include "conformance.hpp"
+#include "conformance_real.hpp"
 #include "support/temporary_directory.hpp"
-
-#include <sys/wait.h>
-#include <unistd.h>
-
-#include <csignal>
-#include <stdexcept>
-#include <thread>
 
 using namespace postlude;
 
 namespace {
 
-/// Where SQLite keeps the time too.
-store_time system_now() {
-    return std::chrono::floor<std::chrono::microseconds>(std::chrono::system_clock::now());
-}
-
-class sqlite_under_test final : public test::backend_under_test {
+class sqlite_under_test final : public test::real_backend_under_test {
 public:
     capabilities can() const override {
         return {.stored_as_claimed = true,
@@ -37,42 +25,8 @@ public:
     std::unique_ptr<backend> connect() override {
         return sqlite_backend({.file = directory_.file("jobs.sqlite")});
     }
-    void owner_dies(const open_options& options,
-                    const std::function<void(backend&)>& work) override {
-        const auto child = ::fork();
-        if (child == 0) {
-            die_after(options, work);
-        }
-        int status = 0;
-        if (child < 0 || ::waitpid(child, &status, 0) != child || !WIFSIGNALED(status) ||
-            WTERMSIG(status) != SIGKILL) {
-            throw std::runtime_error("the owner that was to be killed ended otherwise");
-        }
-    }
-    store_time now() override { return system_now(); }
-    void pass(std::chrono::milliseconds time) override {
-        const auto until = system_now() + time;
-        while (system_now() < until) {
-            std::this_thread::sleep_until(until);
-        }
-    }
-    std::chrono::milliseconds lease() const override { return std::chrono::milliseconds(400); }
-    std::chrono::milliseconds grain() const override { return std::chrono::milliseconds(2); }
 
 private:
-    /// Catch must not see the child end: it would report for the parent.
-    [[noreturn]] void die_after(const open_options& options,
-                                const std::function<void(backend&)>& work) {
-        try {
-            const auto doomed = connect();
-            doomed->open(options);
-            work(*doomed);
-            ::kill(::getpid(), SIGKILL);
-        } catch (...) {
-        }
-        ::_exit(1);
-    }
-
     test::temporary_directory directory_;
 };
 
