@@ -154,11 +154,12 @@ TEST_CASE("postgres: a commit that the server does not answer is unknown within 
     const auto b = postgres_backend(options);
     b->open(with_lease(std::chrono::seconds(60)));
     put_jobs(*b, {1});
-    b.get();
 
     options.timeout = milliseconds(300);
     const auto quick = postgres_backend(options);
     quick->open(with_lease(std::chrono::seconds(60)));
+    REQUIRE(ids_of(claim(*quick)) == ids{1});  // from here on it knows the lane
+    put_jobs(*b, {3});
     std::vector<pid_t> stopped;
     for (int i = 0; i < 20; ++i) {
         const auto pid = person("SELECT pid FROM pg_stat_activity WHERE application_name = '" +
@@ -186,7 +187,16 @@ TEST_CASE("postgres: a commit that the server does not answer is unknown within 
         }
     };
     CHECK(eventually(again));
-    CHECK(exists(*b, 2));
+    CHECK(exists(*quick, 2));
+    // The server has heard of the claim, if late, and the answer was lost.
+    std::vector<job_id> got;
+    CHECK(eventually([&] {
+        code_of([&] {
+            quick->renew({});
+            std::ranges::copy(ids_of(claim(*quick)), std::back_inserter(got));
+        });
+        return std::ranges::count(got, job_id{3}) == 1;
+    }));
 }
 
 TEST_CASE("postgres: a lock on its table ends a commit in the time-out, and nothing is stored") {

@@ -198,7 +198,9 @@ struct queue_stats {
 /// All calls block, so the dispatcher makes them on threads of its own: `commit` on one, `claim` on
 /// another, the rest on any, all at the same time. What can't be done now throws system_error: with
 /// errc::store_unavailable when a later try may work, errc::bad_store when none will, saying what
-/// is wrong and what to do. A call that throws has changed nothing.
+/// is wrong and what to do. A commit that throws has changed nothing; where a store can't know, it
+/// answers `unknown` instead. Any other call that throws may have been carried out, and can be
+/// repeated: jobs that a claim had taken by then are given back, or rescued.
 ///
 /// Times are the store's own. A process that a system suspends, or whose clock is wrong, holds
 /// nothing for longer than its lease.

@@ -44,14 +44,21 @@ std::vector<claimed_job> store::try_claim(std::span<const std::size_t> credits,
         may.a_suspect = !s_->suspect;
     }
     std::vector<claimed_job> jobs;
+    const auto number = ++s_->claim_count;
     try {
-        jobs = s_->claims.take(s_->claimed, may, ++s_->claim_count);
+        jobs = s_->claims.take(s_->claimed, may, number);
         if (jobs.empty() && next) {
             const auto wait = s_->claims.until_next(s_->claimed, may);
             // One that is due is being taken by another process, or was locked for a moment.
             constexpr std::chrono::microseconds moment{2'000};
             next = wait ? std::optional(clock::now() + std::max(*wait, moment)) : std::nullopt;
         }
+    } catch (const broken& e) {
+        s_->owners.forget();
+        if (e.sent()) {
+            doubt(number);
+        }
+        throw;
     } catch (...) {
         s_->owners.forget();
         throw;

@@ -103,12 +103,20 @@ std::vector<receipt> store::renew(std::span<const receipt> held) {
     const auto question = s_->where.sql(lost_claims);
     parameters values;
     values.list(std::move(jobs)).list(std::move(claims)).int4(s_->owners.self());
+    std::vector<command> commands{s_->owners.renew(), {question, std::move(values)}};
+    if (auto doubtful = give_back(false)) {
+        commands.push_back(std::move(*doubtful));
+        commands.push_back(s_->writer.notify());
+    }
     std::vector<rows> found;
     try {
-        found = keep_up({s_->owners.renew(), {question, std::move(values)}});
+        found = keep_up(std::move(commands));
     } catch (...) {
         s_->owners.forget();
         throw;
+    }
+    if (found.size() > 2) {
+        forget_doubts(found[2]);
     }
     std::vector<receipt> lost;
     auto more_to_take = false;

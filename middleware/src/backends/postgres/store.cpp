@@ -43,6 +43,19 @@ capabilities what_it_can(bool pooled) {
     return can;
 }
 
+// A claim is a statement of its own, so what it took is there as a whole, or not at all.
+constexpr const char* give_jobs_back =
+    "WITH held AS (DELETE FROM @claimed WHERE owner = $1::integer"
+    " AND ($2::boolean OR claim = ANY($3::bigint[])) RETURNING job, claim, claimed_at),"
+    " noted AS (INSERT INTO @runs(job, n, claimed_at, at, what, owner, reason)"
+    " SELECT h.job, 1 + coalesce((SELECT max(r.n) FROM @runs r WHERE r.job = h.job), 0),"
+    " h.claimed_at, now(), 2, $1::integer, CASE WHEN $2::boolean THEN 'the process ended'"
+    " ELSE 'its claim was not answered' END FROM held h),"
+    " listed AS (INSERT INTO @ready(lane, suspect, run_at, job)"
+    " SELECT j.lane, j.crashes > 0, j.run_at, j.job FROM held h"
+    " CROSS JOIN LATERAL (SELECT * FROM @jobs WHERE job = h.job OFFSET 0) j)"
+    " SELECT claim FROM held";
+
 /// DESIGN.md says of each setting what it is for.
 std::vector<std::string> common_settings(std::chrono::milliseconds timeout) {
     return {"search_path=pg_catalog", "statement_timeout=" + std::to_string(timeout.count()),
@@ -66,6 +79,7 @@ std::vector<std::string> settings_of_work(const place& where, bool synced) {
 
 session::session(place there, const open_options& options)
     : where(std::move(there)),
+      give_back(where.sql(give_jobs_back)),
       lanes(where),
       owners(where, options.lease),
       writer(where, lanes, owners),
@@ -114,19 +128,43 @@ store::~store() {
     }
 }
 
+std::optional<command> store::give_back(bool all) {
+    auto claims = array::of_int8();
+    {
+        const std::lock_guard lock(s_->doubts_mutex);
+        if (s_->doubts.empty() && !all) {
+            return std::nullopt;
+        }
+        for (const auto claim : s_->doubts) {
+            claims.add(claim);
+        }
+    }
+    parameters values;
+    values.int4(s_->owners.self()).boolean(all).list(std::move(claims));
+    return command{s_->give_back, std::move(values)};
+}
+
+void store::doubt(std::int64_t claim) {
+    const std::lock_guard lock(s_->doubts_mutex);
+    s_->doubts.push_back(claim);
+}
+
+void store::forget_doubts(const rows& given_back) {
+    if (given_back.size() == 0) {
+        return;
+    }
+    {
+        const std::lock_guard lock(s_->doubts_mutex);
+        for (int i = 0; i < given_back.size(); ++i) {
+            std::erase(s_->doubts, given_back.int8(i, 0));
+        }
+    }
+    wake_.changed();
+}
+
 void store::give_everything_back() {
-    const auto& where = s_->where;
-    const auto give_back = where.sql(
-        "WITH held AS (DELETE FROM @claimed WHERE owner = $1::integer RETURNING job, claimed_at),"
-        " noted AS (INSERT INTO @runs(job, n, claimed_at, at, what, owner, reason)"
-        " SELECT h.job, 1 + coalesce((SELECT max(r.n) FROM @runs r WHERE r.job = h.job), 0),"
-        " h.claimed_at, now(), 2, $1::integer, 'the process ended' FROM held h)"
-        " INSERT INTO @ready(lane, suspect, run_at, job)"
-        " SELECT j.lane, j.crashes > 0, j.run_at, j.job FROM held h"
-        " CROSS JOIN LATERAL (SELECT * FROM @jobs WHERE job = h.job OFFSET 0) j");
     const auto self = s_->owners.self();
-    s_->kept.run(
-        {{give_back, parameters().int4(self)}, s_->owners.leave(self), s_->writer.notify()});
+    s_->kept.run({*give_back(true), s_->owners.leave(self), s_->writer.notify()});
 }
 
 commit_result store::commit(std::span<const put> puts, std::span<const settlement> settlements) {
@@ -166,6 +204,7 @@ commit_result store::commit_once(std::span<const put> puts,
             if (!e.sent()) {
                 throw;
             }
+            doubt(claim);  // what it has stored as claimed
             return {std::vector<put_result>(puts.size(), {put_result::outcome::unknown, {}}),
                     std::vector<settled>(settlements.size(), settled::unknown)};
         }

@@ -19,6 +19,7 @@ struct session {
     session(place where, const open_options& asked);
 
     place where;
+    const std::string give_back;
     lane_table lanes;
     owner_table owners;
     job_writer writer;
@@ -34,6 +35,10 @@ struct session {
     connection asked;
 
     std::atomic<std::int64_t> claim_count{0};
+    std::mutex doubts_mutex;
+    /// Claims that broke off unanswered: the server has made them, or makes them yet, or never.
+    /// A number stays until its jobs have been found.
+    std::vector<std::int64_t> doubts;
     std::mutex suspect_mutex;
     std::optional<receipt> suspect;  ///< that this process holds
 };
@@ -68,6 +73,11 @@ private:
                                        std::optional<clock::time_point>& next);
     bool wait_for_jobs(std::uint64_t seen, std::optional<clock::time_point> next,
                        clock::time_point deadline);
+    /// What gives jobs of this process back: those of the claims in doubt, or all. Nothing where
+    /// there are none.
+    std::optional<command> give_back(bool all);
+    void doubt(std::int64_t claim);
+    void forget_doubts(const rows& given_back);
     void hold_suspect(const receipt& held);
     /// True when the process may take another suspect now.
     bool let_go(const receipt& held);
