@@ -97,7 +97,8 @@ run_tests() {
 }
 
 sources() {
-    find middleware examples bench tests -name '*.cpp' -o -name '*.hpp'
+    find middleware examples bench tests -name node_modules -prune -o \
+        \( -name '*.cpp' -o -name '*.hpp' \) -print
 }
 
 part_format() {
