@@ -123,7 +123,8 @@ def is_floor(name):
 
 def bars(chart):
     """Medians with the range of all rounds."""
-    width, left, row = 760, 210, 26
+    width, row = 760, 26
+    left = max(210, 16 + 7 * max(len(f["name"]) for f in chart))
     most = max(max(f["rounds"]) for f in chart) or 1
     scale = (width - left - 90) / most
     lines = [f'<svg viewBox="0 0 {width} {row * len(chart) + 8}" role="img">']
@@ -165,11 +166,13 @@ def lines_of(curves):
                    f'{10 ** power:g} us</text>')
     for i, c in enumerate(curves):
         color = COLORS[i % len(COLORS)]
+        # A colour that comes again is a dashed line.
+        dashes = f' stroke-dasharray="{6 * (i // len(COLORS))} 3"' if i >= len(COLORS) else ""
+        style = f'fill="none" stroke="{color}" stroke-width="2"{dashes}'
         path = " ".join(f"{x(f):.1f},{y(us):.1f}" for f, us in c["curve"] if us > 0)
-        out.append(f'<polyline points="{path}" fill="none" stroke="{color}" stroke-width="2"/>'
-                   f'<rect x="{left}" y="{height + 20 * i - 8}" width="14" height="10"'
-                   f' fill="{color}"/><text x="{left + 20}" y="{height + 20 * i + 1}">'
-                   f'{html.escape(c["name"])}</text>')
+        out.append(f'<polyline points="{path}" {style}/>'
+                   f'<path d="M{left} {height + 20 * i - 3}h24" {style}/>'
+                   f'<text x="{left + 30}" y="{height + 20 * i + 1}">{html.escape(c["name"])}</text>')
     return "".join(out) + "</svg>"
 
 
