@@ -1,4 +1,7 @@
 // Copyright 2026 The Postlude authors. Distributed under the Boost Software License, Version 1.0.
+#include <postlude/backends/postgres.hpp>
+#include <postlude/backends/rabbitmq.hpp>
+#include <postlude/backends/redis.hpp>
 #include <postlude/backends/sqlite.hpp>
 #include <postlude/dispatch/commit.hpp>
 #include <postlude/http/respond.hpp>
@@ -41,6 +44,26 @@ bool job_runs() {
     return greeted == "the consumer";
 }
 
+// Whether a URL chooses each store, and nobody is there to answer.
+bool stores_are_chosen() {
+    for (const auto* url : {"postgresql://127.0.0.1:1/jobs", "redis://127.0.0.1:1/0",
+                            "amqp://guest:guest@127.0.0.1:1/jobs"}) {
+        const auto store = postlude::backend_from_url(
+            url, {postlude::sqlite_scheme(), postlude::postgres_scheme(), postlude::redis_scheme(),
+                  postlude::rabbitmq_scheme()});
+        try {
+            store->open({});
+            return false;
+        } catch (const boost::system::system_error& e) {
+            if (e.code() != postlude::errc::store_unavailable) {
+                std::fprintf(stderr, "%s\n", e.what());
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
 // One request, one response, one task after it.
 int main() {
     asio::io_context io;
@@ -72,6 +95,10 @@ int main() {
     }
     if (!job_runs()) {
         std::puts("the job did not run");
+        return 1;
+    }
+    if (!stores_are_chosen()) {
+        std::puts("a store on a server was not chosen by its URL");
         return 1;
     }
     std::puts("the task ran after its response");
