@@ -15,7 +15,7 @@ build=(g++ cmake ninja-build ccache "$(boost '')" "$(boost -json)" libspdlog-dev
 # The clients of the stores on other machines, and those stores: of any of these servers nothing of
 # the system's own is used.
 clients=(libpq-dev libhiredis-dev librabbitmq-dev)
-servers=(postgresql redis-server rabbitmq-server python3-pika)
+servers=(postgresql pgbouncer redis-server rabbitmq-server python3-pika)
 examples=("${build[@]}" "${clients[@]}" "$(boost -context)" "$(boost -coroutine)"
     'libcurl4-openssl-dev|libcurl4-gnutls-dev' libssl-dev curl openssl python3 python3-aiosmtpd)
 bench=("${build[@]}" "${clients[@]}" "${servers[@]}" libcli11-dev libtbb-dev python3 strace valgrind)

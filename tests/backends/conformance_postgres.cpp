@@ -10,7 +10,7 @@ namespace {
 
 class postgres_under_test final : public test::real_backend_under_test {
 public:
-    /// @param pooled as it is used behind a pooler.
+    /// @param pooled behind a pooler, which the store has to find out.
     explicit postgres_under_test(bool pooled) : pooled_(pooled) {}
 
     capabilities can() const override {
@@ -29,6 +29,9 @@ public:
     void owner_dies(const open_options& options,
                     const std::function<void(backend&)>& work) override {
         real_backend_under_test::owner_dies(options, work);
+        if (pooled_) {
+            return;
+        }
         // The server sees it as soon as it looks at what the system has closed.
         const test::psql person(schema_.url);
         std::string left = "SELECT count(*) FROM pg_stat_activity WHERE application_name = '";
@@ -42,12 +45,16 @@ private:
     std::string name_of_doomed() const { return std::string(schema_.name()).append("_doomed"); }
     std::unique_ptr<backend> connect_doomed() override {
         auto own = options();
-        own.url.append("?application_name=").append(name_of_doomed());
+        if (!pooled_) {
+            own.url.append("?application_name=").append(name_of_doomed());
+        }
         return postgres_backend(own);
     }
     postgres_options options() const {
         auto options = schema_.options();
-        options.pooled = pooled_;
+        if (pooled_) {
+            options.url = test::pgbouncer().url();
+        }
         options.poll = std::chrono::milliseconds(5);
         return options;
     }
@@ -59,7 +66,7 @@ private:
 const test::conforming postgres_conforms("postgres", [] {
     return std::make_unique<postgres_under_test>(false);
 });
-const test::conforming pooled_postgres_conforms("postgres, as behind a pooler", [] {
+const test::conforming pooled_postgres_conforms("postgres, behind PgBouncer", [] {
     return std::make_unique<postgres_under_test>(true);
 });
 

@@ -284,7 +284,10 @@ TEST_CASE("postgres: an old transaction, which keeps dead rows, is warned of; a 
 TEST_CASE("postgres: behind a pooler it says what that costs") {
     const postgres_schema schema;
     auto options = schema.options();
-    options.pooled = true;
+    options.pooled = GENERATE(true, false);
+    if (!options.pooled) {
+        options.url = pgbouncer().url();  // it finds that out
+    }
     const auto opened = postgres_backend(options)->open({});
     CHECK_FALSE(opened.can.sees_death);
     REQUIRE(opened.warnings.size() == 1);

@@ -13,6 +13,7 @@
 
 #include <libpq-fe.h>
 
+#include <cstdlib>
 #include <memory>
 #include <string>
 #include <utility>
@@ -22,6 +23,13 @@ namespace test {
 /// The server that the tests of this process share; started when the first needs it.
 inline store_server& postgres_server() {
     static store_server server("postgres");
+    return server;
+}
+
+/// A pooler before it, that lends a connection for a transaction; likewise.
+inline store_server& pgbouncer() {
+    ::setenv("POSTLUDE_POSTGRES_PORT", postgres_server().port().c_str(), 1);
+    static store_server server("pgbouncer");
     return server;
 }
 

@@ -174,7 +174,9 @@ void connection::set_up() {
     }
     local_settings_ = place_.pooled ? make_settings(settings_, true) : std::string();
     if (!place_.pooled) {
-        run(make_settings(settings_, false));
+        // Not prepared: that would stay on a pooler's connection, which this may yet turn out to be.
+        const auto settings = make_settings(settings_, false);
+        run({command{settings, {}, true}});
     }
     if (start_) {
         start_(*this);
