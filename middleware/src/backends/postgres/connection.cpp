@@ -174,7 +174,8 @@ void connection::set_up() {
     }
     local_settings_ = place_.pooled ? make_settings(settings_, true) : std::string();
     if (!place_.pooled) {
-        // Not prepared: that would stay on a pooler's connection, which this may yet turn out to be.
+        // Not prepared: that would stay on a pooler's connection, which this may yet turn out to
+        // be.
         const auto settings = make_settings(settings_, false);
         run({command{settings, {}, true}});
     }
