@@ -9,6 +9,7 @@
 #include <boost/system/system_error.hpp>
 
 #include <cstdlib>
+#include <optional>
 
 using namespace postlude;
 using namespace std::chrono_literals;
@@ -111,9 +112,15 @@ TEST_CASE("RabbitMQ: over TLS the certificate is verified, unless told otherwise
 }
 
 TEST_CASE("RabbitMQ: while it is short of space, commits fail in time and with its reason") {
-    ::setenv("POSTLUDE_RABBITMQ_CONF", "vm_memory_high_watermark.absolute = 1MB", 1);
+    struct configuration {
+        configuration() {
+            ::setenv("POSTLUDE_RABBITMQ_CONF", "vm_memory_high_watermark.absolute = 1MB", 1);
+        }
+        ~configuration() { ::unsetenv("POSTLUDE_RABBITMQ_CONF"); }
+    };
+    std::optional<configuration> while_it_starts(std::in_place);
     test::store_server full("rabbitmq");
-    ::unsetenv("POSTLUDE_RABBITMQ_CONF");
+    while_it_starts.reset();
     auto o = with_url(full.url());
     o.timeout = 1s;
     const auto b = rabbitmq_backend(o);

@@ -79,9 +79,13 @@ start_names() {
     in_background "$(compgen -G '/usr/lib/erlang/erts-*/bin/epmd')" -port "$epmd_port" \
         -address 127.0.0.1
     names=$!
+    while [[ -d /proc/$names ]] && ! { exec 4<>"/dev/tcp/127.0.0.1/$epmd_port"; } 2>/dev/null; do
+        sleep 0.01
+    done
+    exec 4>&- 2>/dev/null || true
 }
 
-# start: true when it accepts clients; false when a port is somebody else's.
+# start: true when it accepts clients; false when a port is somebody else's, or one is not free yet.
 start() {
     : >"$directory/output"
     rm -f "$directory"/log/*
@@ -107,7 +111,9 @@ start() {
         fi
         if [[ ! -d /proc/$server ]]; then
             kill "$names" 2>/dev/null || true
-            grep -qi 'eaddrinuse\|in use' "$directory"/log/* "$directory/output" 2>/dev/null &&
+            # "nodistribution": the name service's port was somebody else's.
+            grep -qi 'eaddrinuse\|in use\|nodistribution' "$directory"/log/* "$directory/output" \
+                2>/dev/null &&
                 return 1
             die "it did not start: $(cat "$directory/output" "$directory"/log/* 2>/dev/null |
                 grep . | tail -n 5)"
