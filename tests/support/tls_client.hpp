@@ -9,6 +9,7 @@
 #include <openssl/x509.h>
 
 #include <array>
+#include <cerrno>
 #include <limits>
 #include <memory>
 #include <stdexcept>
@@ -38,7 +39,7 @@ public:
         SSL_set_alpn_protos(ssl_.get(), reinterpret_cast<const unsigned char*>(s.protocols.data()),
                             static_cast<unsigned>(s.protocols.size()));
         SSL_set_fd(ssl_.get(), descriptor());
-        if (SSL_connect(ssl_.get()) != 1) {
+        if (undisturbed([&] { return SSL_connect(ssl_.get()); }) != 1) {
             throw std::runtime_error("no handshake: " + std::string(reason()));
         }
     }
@@ -64,13 +65,11 @@ public:
 
 protected:
     ssize_t transmit(std::string_view bytes) override {
-        ERR_clear_error();
-        return SSL_write(ssl_.get(), bytes.data(), to_int(bytes.size()));
+        return undisturbed(
+            [&] { return SSL_write(ssl_.get(), bytes.data(), to_int(bytes.size())); });
     }
     ssize_t receive(void* to, std::size_t size) override {
-        ERR_clear_error();
-        errno = 0;
-        const auto n = SSL_read(ssl_.get(), to, to_int(size));
+        const auto n = undisturbed([&] { return SSL_read(ssl_.get(), to, to_int(size)); });
         if (n > 0 || ended_well()) {
             return std::max(n, 0);
         }
@@ -89,6 +88,18 @@ private:
         }
     };
 
+    /// Calls again what a signal, or the end of an io_uring, has interrupted: see http_client.
+    template <class F>
+    static int undisturbed(F call) {
+        for (;;) {
+            ERR_clear_error();
+            errno = 0;
+            const int n = call();
+            if (n > 0 || errno != EINTR) {
+                return n;
+            }
+        }
+    }
     static int to_int(std::size_t n) {
         return static_cast<int>(std::min<std::size_t>(n, std::numeric_limits<int>::max()));
     }
