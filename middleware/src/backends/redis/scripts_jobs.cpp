@@ -14,10 +14,9 @@ return number
 )lua";
 
 // ARGV: owner, token, lease, claim; then sections, each of a letter and a number of entries:
-//   P: puts of id, where, delay, rest. Where: the key that it is to be ready in (`fifo:` if it is
-//   so
-//      at once), or "=" and the end of its entry in `claimed:`. F: the same, as follow-ups of the S
-//      before.
+//   P: where, delay, and puts of id, rest. Where: the key that they are to be ready in (`fifo:` if
+//      they are so at once), or "=" and the end of their entries in `claimed:`. F: the same, as
+//      follow-ups of the S before. Those that differ in where and delay have sections of their own.
 //   T: tags of the puts before: id, tag.
 //   D: settlements as done: id, claim.
 //   S: one settlement: id, claim, verdict, delay, reason.
@@ -41,51 +40,49 @@ local function ascending(list)
 end
 
 local function puts(count, answers)
-    local ids, seen = {}, {}
-    for i = 1, count do ids[i] = ARGV[at + (i - 1) * 4] end
+    local where, delay = ARGV[at], ARGV[at + 1]
+    at = at + 2
+    local ids = {}
+    for i = 1, count do ids[i] = ARGV[at + 2 * i - 2] end
     local there = get_all('jobs', ids)
-    local jobs, ready, fifos, claimed = {}, {}, {}, {}
-    stored = {}
+    local run_at = delay == '0' and now_text or text(now + delay)
+    local is_claimed, is_fifo = string.byte(where) == 61, string.byte(where) == 102
+    local entry = claim .. ' ' .. now_text .. ' ' .. run_at .. ' ' .. string.sub(where, 2)
+    local jobs, n, places, m = {}, 0, {}, 0
     for i = 1, count do
-        local id, where, delay = ids[i], ARGV[at + 1], ARGV[at + 2]
-        local fresh = not there[i] and not seen[id]
+        local id = ids[i]
+        local fresh = not there[i] and not stored[id]
         if fresh then
-            seen[id] = true
             stored[id] = true
-            local run_at = delay == '0' and now_text or text(now + delay)
-            jobs[#jobs + 1] = id
-            jobs[#jobs + 1] = now_text .. ARGV[at + 3]
-            if string.byte(where) == 61 then
-                claimed[#claimed + 1] = id
-                claimed[#claimed + 1] = claim .. ' ' .. now_text .. ' ' .. run_at .. ' ' ..
-                    string.sub(where, 2)
-                if string.byte(where, 2) ~= 48 then
-                    redis.call('HSET', base .. 'suspects', me, id)
-                end
-            elseif string.byte(where) == 102 then
-                local list = by(fifos, where)
-                list[#list + 1] = now_text .. id
+            jobs[n + 1], jobs[n + 2] = id, now_text .. ARGV[at + 1]
+            n = n + 2
+            if is_fifo then
+                m = m + 1
+                places[m] = now_text .. id
+            elseif is_claimed then
+                places[m + 1], places[m + 2] = id, entry
+                m = m + 2
             else
-                local list = by(ready, where)
-                list[#list + 1] = run_at
-                list[#list + 1] = id
+                places[m + 1], places[m + 2] = run_at, id
+                m = m + 2
             end
         end
         if answers then answers[#answers + 1] = fresh and '1' or '0' end
-        at = at + 4
+        at = at + 2
     end
+    if n == 0 then return end
     each('HSET', 'jobs', jobs)
-    each('HSET', mine, claimed)
-    holds = holds or #claimed > 0
-    for where, list in pairs(ready) do
-        noisy = true
-        each('ZADD', where, list)
+    if is_claimed then
+        holds = true
+        each('HSET', mine, places)
+        if string.byte(where, 2) ~= 48 then
+            redis.call('HSET', base .. 'suspects', me, jobs[n - 1])
+        end
+        return
     end
-    for where, list in pairs(fifos) do
-        noisy = true
-        if not ascending(list) then table.sort(list) end
-        each('RPUSH', where, list)
-    end
+    noisy = true
+    if is_fifo and not ascending(places) then table.sort(places) end
+    each(is_fifo and 'RPUSH' or 'ZADD', where, places)
 end
 
 local function tags(count)
@@ -157,8 +154,6 @@ local function settle()
     end
 end
 
-local function skip(count, size) at = at + count * size end
-
 while at <= #ARGV do
     local section, count = ARGV[at], tonumber(ARGV[at + 1])
     at = at + 2
@@ -174,8 +169,7 @@ while at <= #ARGV do
     elseif accepted then
         puts(count)
     else
-        skip(count, 4)
-        stored = {}
+        at = at + (section == 'F' and 2 + 2 * count or 2 * count)
     end
 end
 if holds then redis.call('ZADD', base .. 'leases', text(now + ARGV[3]), me) end

@@ -145,32 +145,46 @@ private:
         return one.what == verdict::done && one.follow_ups.empty();
     }
     void write_puts(std::string_view section, std::span<const put> puts) {
-        const auto fit = static_cast<std::size_t>(std::ranges::count_if(puts, can_store));
-        if (fit == 0) {
-            return;
-        }
-        c.add(section).add(fit);
         std::size_t tags = 0;
-        for (const auto& p : puts) {
-            if (can_store(p)) {
-                write_put(p, section == "P" && p.claimed);
-                tags += p.job.tags.size();
+        for (auto rest = puts; !rest.empty();) {
+            const auto& first = rest.front();
+            const auto other = std::ranges::find_if_not(
+                rest, [&](const put& p) { return can_store(p) && go_together(first, p); });
+            if (const auto n = static_cast<std::size_t>(other - rest.begin()); n > 0) {
+                tags += write_section(section, rest.first(n));
+                rest = rest.subspan(n);
+            } else {
+                rest = rest.subspan(1);  // it can't be stored
             }
         }
         if (tags > 0) {
             write_tags(puts, tags);
         }
     }
-    void write_put(const put& p, bool claimed) {
-        const auto lane = s.lanes.number_of(p.job, token, by, until);
-        c.add(write_id(p.job.id));
-        if (claimed) {
-            c.add("=").extend(std::to_string(p.job.crashes)).extend(" ");
+    static bool go_together(const put& a, const put& b) {
+        return a.job.kind == b.job.kind && a.job.queue == b.job.queue &&
+               a.job.priority == b.job.priority && a.job.crashes == b.job.crashes &&
+               a.claimed == b.claimed && a.delay == b.delay;
+    }
+    /// @returns how many tags they have.
+    std::size_t write_section(std::string_view section, std::span<const put> puts) {
+        const auto& first = puts.front();
+        const auto lane = s.lanes.number_of(first.job, token, by, until);
+        c.add(section).add(puts.size());
+        if (section == "P" && first.claimed) {
+            c.add("=").extend(std::to_string(first.job.crashes)).extend(" ");
         } else {
-            c.add(p.job.crashes > 0 ? "suspect:" : p.delay.count() > 0 ? "ready:" : "fifo:");
+            c.add(first.job.crashes > 0     ? "suspect:"
+                  : first.delay.count() > 0 ? "ready:"
+                                            : "fifo:");
         }
-        c.extend(std::to_string(lane));
-        c.add(microseconds(p.delay)).add(write_body(p.job, lane));
+        c.extend(std::to_string(lane)).add(microseconds(first.delay));
+        std::size_t tags = 0;
+        for (const auto& p : puts) {
+            c.add(write_id(p.job.id)).add(write_body(p.job, lane));
+            tags += p.job.tags.size();
+        }
+        return tags;
     }
     void write_tags(std::span<const put> puts, std::size_t count) {
         c.add("T").add(count);
