@@ -100,6 +100,26 @@ TEST_CASE("a queue takes exactly its capacity, refuses the next, and takes again
     check_sum(pool.counters());
 }
 
+TEST_CASE("a refusal is logged also while nothing runs") {
+    const test::captured_log log;
+    // A look lasts 20 ms then, so that the monitor sleeps soon.
+    thread_pool pool({.threads = 1,
+                      .default_queue = {.name = "default", .capacity = 3, .run_limit = 80ms},
+                      .logger = log.logger()});
+    std::this_thread::sleep_for(300ms);
+    REQUIRE(pool.reserve({}, 3) == postlude::detail::accepted);  // as a list does that is open
+    CHECK(pool.try_run([] {}) == errc::full);
+    CHECK(test::eventually([&] { return log.count({", 1 refused in all", "'default'"}) == 1; }));
+    // Nor when the monitor is about to sleep.
+    for (int i = 2; i <= 50; ++i) {
+        CHECK(pool.try_run([] {}) == errc::full);
+        const auto wanted = std::string(", ").append(std::to_string(i)).append(" refused in all");
+        REQUIRE(test::eventually([&] { return log.count({wanted}) == 1; }));
+    }
+    pool.tickets({}).give_back(3);
+    CHECK(pool.drain(test::patience).clean());
+}
+
 TEST_CASE("a closed pool refuses new work and runs what it accepted") {
     thread_pool pool({.threads = 1});
     test::door door;

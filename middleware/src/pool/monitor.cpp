@@ -130,6 +130,11 @@ void thread_pool::state::look_at_runs() {
     }
 }
 
+bool thread_pool::state::refusals_logged() const noexcept {
+    return std::ranges::all_of(
+        queues, [](const auto& queue) { return queue.tickets.refused() == queue.refused_logged; });
+}
+
 void thread_pool::state::log_refusals() {
     for (auto& queue : queues) {
         const auto refused = queue.tickets.refused();
@@ -181,9 +186,10 @@ void thread_pool::state::monitor() noexcept {
     }
     std::unique_lock lock(mutex);
     while (!exiting.load()) {
-        // While nothing runs it sleeps without a time-out: an idle process uses no time at all.
+        // While nothing runs it sleeps without a time-out: an idle process uses no time at all. A
+        // refusal is counted before it looks here, or wakes.
         monitor_sleeps.store(true);
-        if (coroutines.empty() && parking.sleepers() == workers.size()) {
+        if (coroutines.empty() && parking.sleepers() == workers.size() && refusals_logged()) {
             monitor_wakeup.wait(lock, [&] { return exiting.load() || !monitor_sleeps.load(); });
         }
         monitor_sleeps.store(false);

@@ -150,6 +150,7 @@ struct thread_pool::state : std::enable_shared_from_this<thread_pool::state> {
 private:
     void look_at_runs();
     void look_at(const detail::live_run& run, detail::monitor_clock::time_point now);
+    bool refusals_logged() const noexcept;
     void log_refusals();
 };
 

@@ -26,12 +26,15 @@ errc tickets::reserve_slowly(std::uint64_t before, std::uint32_t n) noexcept {
     }
     taken_.fetch_sub(n);
     registered_.fetch_add(n, std::memory_order_relaxed);
-    refused_.fetch_add(n, std::memory_order_relaxed);
+    refused_.fetch_add(n);
+    queue_->on_refusal();
     return why;
 }
 
-task_queue::task_queue(queue_options options, std::span<worker_counts> counts)
+task_queue::task_queue(queue_options options, std::span<worker_counts> counts,
+                       std::function<void()> refused)
     : tickets(options.capacity, *this),
+      on_refusal(std::move(refused)),
       options_(std::move(options)),
       counts_(counts),
       tasks_(std::min(options_.capacity, preallocated)) {}

@@ -13,6 +13,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <span>
 
 namespace postlude::detail {
@@ -40,11 +41,14 @@ struct alignas(64) worker_counts {
 class task_queue {
 public:
     /// @param counts one for each worker; they must outlive the queue.
-    task_queue(queue_options options, std::span<worker_counts> counts);
+    /// @param refused is called after each refusal, by whoever is refused; does not throw.
+    task_queue(queue_options options, std::span<worker_counts> counts,
+               std::function<void()> refused);
 
     const queue_options& options() const noexcept { return options_; }
 
     detail::tickets tickets;
+    const std::function<void()> on_refusal;
 
     /// Places whose tasks have ended.
     std::uint64_t finished() const noexcept { return sum(&worker_counts::finished); }

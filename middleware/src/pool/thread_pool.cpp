@@ -97,7 +97,8 @@ thread_pool::state::state(pool_options given)
         options.logger = spdlog::default_logger();  // before any thread asks for it
     }
     for (const auto& queue : options.queues) {
-        queues.emplace_back(queue, counts.emplace_back(options.threads));
+        queues.emplace_back(queue, counts.emplace_back(options.threads),
+                            [this] { wake_monitor(); });
     }
 }
 
