@@ -120,6 +120,21 @@ TEST_CASE("a refusal is logged also while nothing runs") {
     CHECK(pool.drain(test::patience).clean());
 }
 
+TEST_CASE("a refusal is logged also when the pool ends at once") {
+    for (int i = 0; i < 20; ++i) {
+        const test::captured_log log;
+        {
+            thread_pool pool({.threads = 1,
+                              .default_queue = {.name = "default", .capacity = 3},
+                              .logger = log.logger()});
+            REQUIRE(pool.reserve({}, 3) == postlude::detail::accepted);
+            CHECK(pool.try_run([] {}) == errc::full);
+            pool.tickets({}).give_back(3);
+        }
+        CHECK(log.count({", 1 refused in all", "'default'"}) == 1);
+    }
+}
+
 TEST_CASE("a closed pool refuses new work and runs what it accepted") {
     thread_pool pool({.threads = 1});
     test::door door;
@@ -204,7 +219,9 @@ TEST_CASE("a task that does not end is named while it runs, and is asked to stop
 
     // Its sibling runs meanwhile, with a stop token of its own.
     std::promise<bool> sibling;
-    REQUIRE_FALSE(pool.try_run([&](task_context& c) { sibling.set_value(c.stop_requested()); }));
+    REQUIRE_FALSE(
+        pool.try_run([&](task_context& c) { sibling.set_value(c.stop_requested()); },
+                     {.run_limit = std::chrono::duration<std::uint32_t, std::milli>(3'600'000)}));
     CHECK_FALSE(sibling.get_future().get());
 
     door.open();
@@ -341,7 +358,7 @@ TEST_CASE("a drain names every task that it gives up: waiting, running, and stop
     REQUIRE_FALSE(pool.try_run([](task_context& c) { c.checkpoint(); }, {.name = "queued"}));
 
     // The polite one stops at four fifths of the time; then the queued one gets its worker.
-    const auto report = pool.drain(500ms);
+    const auto report = pool.drain(5s);
     std::map<std::string, task_report::where> lost;
     for (const auto& task : report.lost) {
         lost[task.name] = task.state;

@@ -130,9 +130,10 @@ void thread_pool::state::look_at_runs() {
     }
 }
 
-bool thread_pool::state::refusals_logged() const noexcept {
-    return std::ranges::all_of(
-        queues, [](const auto& queue) { return queue.tickets.refused() == queue.refused_logged; });
+bool thread_pool::state::all_is_told() const noexcept {
+    return std::ranges::all_of(queues, [](const auto& queue) {
+        return queue.overrunning.load() == 0 && queue.tickets.refused() == queue.refused_logged;
+    });
 }
 
 void thread_pool::state::log_refusals() {
@@ -184,25 +185,31 @@ void thread_pool::state::monitor() noexcept {
             pause = std::clamp(limit / 4, fastest_look, pause);
         }
     }
+    const auto try_to = [this](auto look) {
+        try {
+            look();
+        } catch (...) {
+            logger().error("the pool's monitor had no memory for its look; it tries again");
+        }
+    };
     std::unique_lock lock(mutex);
     while (!exiting.load()) {
         // While nothing runs it sleeps without a time-out: an idle process uses no time at all. A
         // refusal is counted before it looks here, or wakes.
         monitor_sleeps.store(true);
-        if (coroutines.empty() && parking.sleepers() == workers.size() && refusals_logged()) {
+        if (coroutines.empty() && parking.sleepers() == workers.size() && all_is_told()) {
             monitor_wakeup.wait(lock, [&] { return exiting.load() || !monitor_sleeps.load(); });
         }
         monitor_sleeps.store(false);
         monitor_wakeup.wait_for(lock, pause, [&] { return exiting.load(); });
         lock.unlock();
-        try {
+        try_to([this] {
             look_at_runs();
             log_refusals();
-        } catch (...) {
-            logger().error("the pool's monitor had no memory for its look; it tries again");
-        }
+        });
         lock.lock();
     }
+    try_to([this] { log_refusals(); });
 }
 
 }  // namespace postlude

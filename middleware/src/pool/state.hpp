@@ -150,7 +150,8 @@ struct thread_pool::state : std::enable_shared_from_this<thread_pool::state> {
 private:
     void look_at_runs();
     void look_at(const detail::live_run& run, detail::monitor_clock::time_point now);
-    bool refusals_logged() const noexcept;
+    /// Nothing is left to be written or counted by a look.
+    bool all_is_told() const noexcept;
     void log_refusals();
 };
 
