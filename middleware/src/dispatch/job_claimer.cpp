@@ -125,6 +125,12 @@ void job_claimer::claim() {
         if (!claimed.empty()) {
             claim_took_ += (clock::now() - begin - claim_took_) / 4;
         } else {
+            {
+                const std::lock_guard lock(mutex_);
+                if (stopping_) {
+                    return;  // this claim may have used up the interruption
+                }
+            }
             // All that was spilled is claimed, so memory is good enough again.
             look_at_backlog(std::vector<std::size_t>(credits_.size()));
             claimed = store.claim(credits_, short_of_ ? short_wait : longest_wait);

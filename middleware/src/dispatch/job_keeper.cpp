@@ -62,13 +62,15 @@ void job_keeper::run() {
         lock.unlock();
         for (auto& c : chores) {
             if (!stopping_ && clock::now() >= c.next) {
+                auto pause = c.every;
                 try {
                     (this->*c.what)();
                     service_.health().worked(c.call);
                 } catch (const std::exception& e) {
                     service_.health().failed(c.call, e.what());
+                    pause = std::min(pause, service_.health().pause(c.call));
                 }
-                c.next = clock::now() + c.every;
+                c.next = clock::now() + pause;
             }
         }
         lock.lock();
