@@ -79,6 +79,10 @@ bool store::wait_for_jobs(std::uint64_t seen, std::optional<clock::time_point> n
         clock::now() +
         (s_->where.pooled ? std::max(options_.poll, std::chrono::milliseconds(1)) : look_anyway);
     const auto until = std::min({deadline, next.value_or(deadline), look});
+    // A notification that came with the last answer is not in the socket any more.
+    if (!s_->where.pooled && s_->claimed.noticed(self)) {
+        return true;
+    }
     for (;;) {
         const auto socket = s_->where.pooled ? -1 : s_->claimed.socket();
         switch (wake_.wait(seen, socket, until)) {
