@@ -122,7 +122,7 @@ TEST_CASE("RabbitMQ: while it is short of space, commits fail in time and with i
     test::store_server full("rabbitmq");
     while_it_starts.reset();
     auto o = with_url(full.url());
-    o.timeout = 1s;
+    o.timeout = 3s;
     const auto b = rabbitmq_backend(o);
     b->open({.kinds = {{"a", 0}}});
     const auto one = test::a_job(1);

@@ -80,7 +80,7 @@ TEST_CASE("RabbitMQ: after connections were cut, calls work again, and what was 
 TEST_CASE("RabbitMQ: a connection that swallows all ends a commit in time; later ones work") {
     rabbitmq_store store;
     auto o = store.options();
-    o.timeout = 500ms;
+    o.timeout = 2s;
     const auto b = rabbitmq_backend(o);
     b->open(two_kinds);
     put_jobs(*b, {1});

@@ -134,7 +134,7 @@ TEST_CASE("redis: a server that forgets its scripts is told them again") {
 
 TEST_CASE("redis: a commit that is not answered in time is unknown, and can be withdrawn") {
     stopped_server server;
-    redis_store store(server.url() + "?timeout=300");
+    redis_store store(server.url() + "?timeout=1500");
     use_all_connections(store);
     auto late = store.job();
     late.claimed = true;
@@ -154,7 +154,7 @@ TEST_CASE("redis: a commit that is not answered in time is unknown, and can be w
 
 TEST_CASE("redis: what was in doubt is refused when it comes late") {
     stopped_server server;
-    redis_store store(server.url() + "?timeout=300");
+    redis_store store(server.url() + "?timeout=1500");
     redis_admin admin(server.url());
     const auto number = std::to_string(store.info.owner);
     const auto before = admin({"HGET", "{postlude}:owners", number});
@@ -170,14 +170,14 @@ TEST_CASE("redis: what was in doubt is refused when it comes late") {
     const detail::redis::scripts texts;
     const auto late =
         admin({"EVAL", texts.commit.text(), "1", "{postlude}:meta", number, before, "1000", "1",
-               "P", "1", "0000000000000001", "ready:0", "0", " 0 0 0 0 0 {}"});
+               "P", "1", "ready:0", "0", "0000000000000001", " 0 0 0 0 0 {}"});
     CHECK_THAT(late, Contains("POSTLUDEOWNER"));
     CHECK(store->find({.ids = {1}}).empty());
 }
 
 TEST_CASE("redis: jobs of a claim whose answer was lost are given back, uncounted") {
     stopped_server server;
-    redis_store store(server.url() + "?timeout=300");
+    redis_store store(server.url() + "?timeout=1500");
     const auto id = store.add(store.job());
     store.take(0);
     server.freeze();

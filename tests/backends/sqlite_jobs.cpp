@@ -228,7 +228,7 @@ TEST_CASE("a claim that waits wakes for a commit, a delay's end and an interrupt
     store->interrupt();  // before: the next one
     CHECK(waited([] {}) == 0);
     auto later = store.job();
-    later.delay = 1s;  // long enough for a look before, on any machine
+    later.delay = 3s;  // long enough for a look before, on any machine
     store.add(later);
     CHECK(store.take().empty());
     CHECK(waited([] {}) == 1);

@@ -207,15 +207,16 @@ TEST_CASE("a delayed job is kept in the store, and runs when the store's clock s
 TEST_CASE("a delayed job of memory alone waits in memory, within the queue's capacity") {
     journal sent;
     job_world world;
-    auto options = small(world.options(mailers(sent)), 1);
-    dispatcher work(std::move(options));
+    {
+        dispatcher full(small(world.options(mailers(sent)), 1));
+        CHECK(request_with(full, memory_mail{"ada"}, {.delay = 1h}) == 200);
+        deferred after(full);
+        CHECK(after.try_enqueue(memory_mail{"bob"}, {.delay = 1h}) == errc::full);
+        CHECK(full.job_counters().left == 1);
+    }
+    dispatcher work(small(world.options(mailers(sent)), 1));
     const auto begin = std::chrono::steady_clock::now();
     CHECK(request_with(work, memory_mail{"ada"}, {.delay = 30ms}) == 200);
-    {
-        deferred after(work);
-        CHECK(after.try_enqueue(memory_mail{"bob"}, {.delay = 1h}) == errc::full);
-    }
-    CHECK(work.job_counters().left == 1);
     REQUIRE(eventually([&] { return sent.size() == 1; }));
     CHECK(std::chrono::steady_clock::now() - begin >= 30ms);
     CHECK(at_rest(work));

@@ -72,8 +72,8 @@ TEST_CASE(
         CHECK(sent.size() == 1);
     } else {
         // One more commit, behind whatever was to be withdrawn.
-        CHECK(request_with(work, durable_mail{"ada"}) == 200);
-        CHECK(work.find({.state = job_state::ready}).size() == 2);
+        CHECK(eventually([&] { return request_with(work, durable_mail{"ada"}) == 200; }));
+        CHECK(eventually([&] { return work.find({.state = job_state::ready}).size() == 2; }));
     }
 }
 

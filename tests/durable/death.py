@@ -105,7 +105,7 @@ def check_runs(place, accepted, killed):
     return list(twice.values()), late
 
 
-DRAIN_MS = 2_000
+DRAIN_MS = 5_000
 
 
 def a_stopped_process_loses_no_job_and_runs_none_twice(place):

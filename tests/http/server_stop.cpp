@@ -154,7 +154,7 @@ TEST_CASE("during a stop, responses in flight are finished and may still registe
 
 TEST_CASE("a coroutine that does not end in time is cancelled, and its list abandoned") {
     server_options options;
-    options.drain = 500ms;
+    options.drain = 5s;
     test::running_server running(std::move(options));
     std::atomic<bool> handled{false};
     std::atomic<bool> failed{false};
@@ -217,7 +217,7 @@ TEST_CASE("SIGTERM under load: each accepted request is answered, and each of it
 }
 
 TEST_CASE("SIGTERM with more work than time: each accepted task has run or is named in the log") {
-    serve server({"1000", "20"});
+    serve server({"5000", "50"});
     load clients(server.port(), 8);
     REQUIRE(test::eventually([&] { return clients.answered() > 1'000; }));
     server.send_signal(SIGTERM);
@@ -253,7 +253,7 @@ TEST_CASE("a server that ran out of file descriptors serves again when there are
         for (int i = 0; i < 60; ++i) {
             clients.emplace_back(server.port());
         }
-        REQUIRE(test::eventually([&] { return server.count({"cannot accept"}) == 1; }));
+        REQUIRE(test::eventually([&] { return server.count({"cannot accept"}) >= 1; }));
     }
     CHECK(test::http_client(server.port()).get("/work").body() == "done");
     server.send_signal(SIGTERM);

@@ -139,7 +139,7 @@ TEST_CASE("A connection that is not used any more is closed when another mail is
         return dialogue_server::polite(line);
     });
     auto options = server.options();
-    options.idle = 500ms;
+    options.idle = 2s;
     test::loop loop;
     mailer mailer(options, loop.get().get_executor());
     const bool blocking = GENERATE(true, false);
@@ -169,7 +169,7 @@ TEST_CASE("The time-out is over the wait for a turn, too") {
     });
     auto options = server.options();
     options.connections = 1;
-    options.timeout = 500ms;
+    options.timeout = 3s;
     test::loop loop;
     mailer mailer(options, loop.get().get_executor());
     std::promise<error_code> first;

@@ -323,7 +323,7 @@ TEST_CASE("Time-outs: while connecting, and after the mail was handed over") {
 
     test::smtp_server server;
     options = server.options();
-    options.timeout = 300ms;
+    options.timeout = 3s;
     CHECK_BOTH(options, make_message("[hold]"), code == errc::unconfirmed);
     server.release();
 }
@@ -515,7 +515,7 @@ TEST_CASE("A drain ends a mail that waits, blocking or not") {
         co_await mailer.async_send(make_message("[hold]"), asio::use_awaitable);
     }));
     REQUIRE(test::eventually([&] { return server.arrived() == 2; }));
-    const auto report = dispatcher.shutdown(2s);
+    const auto report = dispatcher.shutdown(5s);
     CHECK(report.lost.empty());  // both ended, with an error, before the deadline
     CHECK(dispatcher.counters().left == 0);
 }
