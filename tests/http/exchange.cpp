@@ -256,6 +256,19 @@ TEST_CASE("a client that waits for 100-continue is told so once, and only when t
     CHECK(client.ended());
 }
 
+TEST_CASE("a client that waits for 100-continue is not told so within the response") {
+    streaming_server running([](exchange& e) -> awaitable<void> {
+        co_await e.begin(response(status::ok, 11));
+        const auto piece = co_await e.read();
+        co_await e.write(piece);
+    });
+    auto client = running.connect();
+    client.send("POST / HTTP/1.1\r\nHost: t\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n");
+    CHECK(client.read_raw("\r\n\r\n").starts_with("HTTP/1.1 200 OK\r\n"));
+    client.send("body");
+    CHECK(client.read_to_end() == "4\r\nbody\r\n0\r\n\r\n");
+}
+
 TEST_CASE("a response of unknown length is chunked, and its connection stays") {
     streaming_server running([](exchange& e) -> awaitable<void> {
         auto head = text(status::created, "first, ");

@@ -74,7 +74,8 @@ awaitable<std::string_view> exchange_state::read() {
         if (const auto why = reader_->refusal()) {
             ec = error_of(*why);
         } else if (n == 0 && !reader_->body_done()) {
-            if (reader_->take_expectation()) {
+            // Within the response, a 100 would be taken for a part of it.
+            if (!begun_ && reader_->take_expectation()) {
                 ec = co_await s.say_continue();
             }
             if (!ec) {
