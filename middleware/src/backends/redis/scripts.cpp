@@ -34,15 +34,6 @@ local function get_all(key, list)
     return all
 end
 
-local function by(map, key)
-    local list = map[key]
-    if not list then
-        list = {}
-        map[key] = list
-    end
-    return list
-end
-
 local function registered()
     return redis.call('HGET', base .. 'owners', me) == ARGV[2]
 end
