@@ -24,6 +24,11 @@ public:
     void cut() override { store_.proxy().cut(); }
 
 private:
+    pid_t fork_alone() override {
+        const auto paused = store_.proxy().pause();
+        return ::fork();
+    }
+
     test::rabbitmq_store store_;
 };
 

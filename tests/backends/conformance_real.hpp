@@ -19,7 +19,7 @@ class real_backend_under_test : public backend_under_test {
 public:
     void owner_dies(const postlude::open_options& options,
                     const std::function<void(postlude::backend&)>& work) override {
-        const auto child = ::fork();
+        const auto child = fork_alone();
         if (child == 0) {
             die_after(options, work);
         }
@@ -42,6 +42,9 @@ public:
     std::chrono::milliseconds grain() const override { return std::chrono::milliseconds(2); }
 
 protected:
+    /// Forks while no other thread of this process is within the allocator, or has any lock: the
+    /// child would wait for it for ever.
+    virtual pid_t fork_alone() { return ::fork(); }
     /// The backend of the owner that dies.
     virtual std::unique_ptr<postlude::backend> connect_doomed() { return connect(); }
 

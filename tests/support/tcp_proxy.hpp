@@ -6,6 +6,7 @@
 
 #include <array>
 #include <atomic>
+#include <latch>
 #include <memory>
 #include <mutex>
 #include <set>
@@ -46,6 +47,21 @@ public:
     }
     /// While it is so, nothing passes, and nobody is told; new connections are accepted.
     void swallow(bool all) { swallows_ = all; }
+    /// Holds the proxy's thread at a place where it has no lock, until what is returned goes: who
+    /// forks meanwhile has no lock in the child that nobody will ever give back.
+    std::shared_ptr<void> pause() {
+        struct meeting {
+            std::latch arrived{1};
+            std::latch done{1};
+        };
+        const auto at = std::make_shared<meeting>();
+        boost::asio::post(io_, [at] {
+            at->arrived.count_down();
+            at->done.wait();
+        });
+        at->arrived.wait();
+        return {nullptr, [at](void*) { at->done.count_down(); }};
+    }
     /// Replaces a text that the server sends by one of the same length, where it comes in one
     /// piece.
     void replace(std::string from, std::string to) {
