@@ -73,6 +73,7 @@ build() {
 failures() {
     printf '\nWhat failed:\n'
     grep -aE -B 12 -A 8 'FAILED:$|Sanitizer' "$1" | cut -c 1-160 | tail -n 150
+    grep -aE -A 150 'A test has run for [0-9]+ s' "$1" | cut -c 1-160
 }
 
 # run_tests PRESET: builds and runs the Catch2 tests and counts them.

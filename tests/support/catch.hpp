@@ -7,6 +7,7 @@
 #include <catch2/catch_all.hpp>
 #else
 #define CATCH_CONFIG_ENABLE_CHRONO_STRINGMAKER
+#define CATCH_CONFIG_EXTERNAL_INTERFACES
 #include <catch2/catch.hpp>
 #endif
 
