@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <array>
 #include <condition_variable>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -56,6 +57,11 @@ public:
         changed_.notify_all();
     }
     void release_all() { set_all_held(false); }
+    /// Each call of this kind does this first, in its own thread.
+    void before(call which, std::function<void()> what) {
+        const std::lock_guard lock(mutex_);
+        of(which).before = std::move(what);
+    }
     /// Waits until so many calls of this kind wait to be released; false when the patience is over
     /// first.
     bool wait_for_held(call which, std::size_t n = 1) {
@@ -91,6 +97,7 @@ private:
         std::size_t waiting = 0;
         bool held = false;
         std::map<std::size_t, postlude::errc> failing;
+        std::function<void()> before;
     };
 
     one_call& of(call which) { return calls_.at(static_cast<std::size_t>(which)); }
@@ -111,6 +118,11 @@ private:
         changed_.notify_all();
         changed_.wait(lock, [&] { return !one.held; });
         --one.waiting;
+        if (const auto what = one.before) {
+            lock.unlock();
+            what();
+            lock.lock();
+        }
         if (gone_) {
             fail_now(postlude::errc::store_unavailable);
         }
@@ -170,9 +182,10 @@ public:
                 return result;
             }
         }
-        return {std::vector(puts.size(),
-                            postlude::put_result{postlude::put_result::outcome::unknown, {}}),
-                std::vector(settlements.size(), postlude::settled::unknown)};
+        postlude::commit_result unknown;
+        unknown.puts.assign(puts.size(), {postlude::put_result::outcome::unknown, {}});
+        unknown.settlements.assign(settlements.size(), postlude::settled::unknown);
+        return unknown;
     }
     std::vector<postlude::claimed_job> claim(std::span<const std::size_t> credits,
                                              std::chrono::milliseconds longest_wait) override {

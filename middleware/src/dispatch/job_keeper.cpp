@@ -17,10 +17,11 @@ constexpr std::size_t rescued_at_once = 1'000;
 constexpr milliseconds between_looks_at_the_dead{1'000};
 constexpr std::chrono::seconds between_prunings{30};
 
-/// Something to be done again and again.
+/// Something to be done again and again, in steps that take no longer than a call of the store:
+/// what is urgent waits for no more than that.
 struct chore {
     milliseconds every;
-    void (job_keeper::*what)();
+    bool (job_keeper::*step)();  ///< true when there is more to do at once
     store_call call;
     job_keeper::clock::time_point next;
 };
@@ -58,13 +59,17 @@ void job_keeper::run() {
     while (!stopping_) {
         const auto next = std::ranges::min_element(chores, {}, &chore::next)->next;
         changed_.wait_until(lock, next, [this] { return stopping_ || !asked_.empty(); });
-        do_asked(lock);
+        if (!asked_.empty()) {
+            do_one_asked(lock);
+        }
         lock.unlock();
         for (auto& c : chores) {
             if (!stopping_ && clock::now() >= c.next) {
                 auto pause = c.every;
                 try {
-                    (this->*c.what)();
+                    if ((this->*c.step)()) {
+                        pause = {};
+                    }
                     service_.health().worked(c.call);
                 } catch (const std::exception& e) {
                     service_.health().failed(c.call, e.what());
@@ -75,22 +80,22 @@ void job_keeper::run() {
         }
         lock.lock();
     }
-    do_asked(lock);  // somebody waits for each
+    while (!asked_.empty()) {
+        do_one_asked(lock);  // somebody waits for it
+    }
     ended_ = true;
     changed_.notify_all();
 }
 
-void job_keeper::do_asked(std::unique_lock<std::mutex>& lock) {
-    while (!asked_.empty()) {
-        const auto work = std::move(asked_.front());
-        asked_.pop_front();
-        lock.unlock();
-        work();
-        lock.lock();
-    }
+void job_keeper::do_one_asked(std::unique_lock<std::mutex>& lock) {
+    const auto work = std::move(asked_.front());
+    asked_.pop_front();
+    lock.unlock();
+    work();
+    lock.lock();
 }
 
-void job_keeper::renew() {
+bool job_keeper::renew() {
     std::vector<receipt> held;
     for (const auto& j : service_.in_hand().all()) {
         if (j->now != job::phase::ended && j->held) {
@@ -101,22 +106,18 @@ void job_keeper::renew() {
     for (const auto& lost : service_.raw_store().renew(held)) {
         service_.lost_lease(lost);
     }
+    return false;
 }
 
-void job_keeper::rescue() {
-    std::vector<rescued_job> rescued;
-    do {
-        rescued = service_.raw_store().rescue(rescued_at_once);
-        for (const auto& r : rescued) {
-            service_.rescued(r);
-        }
-    } while (rescued.size() >= rescued_at_once && !stopping_);
-}
-
-void job_keeper::prune() {
-    while (!stopping_ && service_.raw_store().prune(service_.settings().keep) != 0) {
+bool job_keeper::rescue() {
+    const auto rescued = service_.raw_store().rescue(rescued_at_once);
+    for (const auto& r : rescued) {
+        service_.rescued(r);
     }
+    return rescued.size() >= rescued_at_once;
 }
+
+bool job_keeper::prune() { return service_.raw_store().prune(service_.settings().keep) != 0; }
 
 bool job_keeper::stop(clock::time_point until) {
     if (!thread_.joinable()) {

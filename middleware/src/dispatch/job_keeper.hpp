@@ -15,7 +15,8 @@ namespace postlude::detail {
 class job_service;
 
 /// The one thread that sees to the store: renews leases, rescues what dead owners held, removes
-/// what is too old. It also does what others ask of the store.
+/// what is too old. It also does what others ask of the store. However much of that there is, a
+/// lease is renewed after one call of each at most.
 class job_keeper {
 public:
     using clock = std::chrono::steady_clock;
@@ -28,10 +29,10 @@ public:
 
 private:
     void run();
-    void do_asked(std::unique_lock<std::mutex>& lock);
-    void renew();
-    void rescue();
-    void prune();
+    void do_one_asked(std::unique_lock<std::mutex>& lock);
+    bool renew();
+    bool rescue();
+    bool prune();
 
     job_service& service_;
     std::thread thread_;

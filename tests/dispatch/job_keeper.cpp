@@ -1,0 +1,110 @@
+// Copyright 2026 The Postlude authors. Distributed under the Boost Software License, Version 1.0.
+// Leases are renewed in time, whatever else is to be done with the store.
+#include "postlude/dispatch/async_jobs.hpp"
+
+#include "dispatch/job_world.hpp"
+#include "support/catch.hpp"
+
+#include <boost/asio/io_context.hpp>
+
+#include <algorithm>
+#include <chrono>
+#include <exception>
+#include <functional>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+using namespace std::chrono_literals;
+using namespace postlude;
+using test::call;
+using test::eventually;
+using test::job_world;
+using test::journal;
+using test::mailers;
+
+namespace {
+
+/// Calls of one kind that each take longer than the time after which leases are to be renewed.
+class long_calls {
+public:
+    explicit long_calls(job_world& world, call which) {
+        world.trouble->before(which, [this, of = world.trouble] {
+            {
+                const std::lock_guard lock(mutex_);
+                renewals_.push_back(of->count(call::renew));
+            }
+            std::this_thread::sleep_for(lease / 5);
+        });
+    }
+    std::size_t count() {
+        const std::lock_guard lock(mutex_);
+        return renewals_.size();
+    }
+    /// Whether before each, but the first, there was a renewal.
+    bool renewed_between() {
+        const std::lock_guard lock(mutex_);
+        return std::ranges::adjacent_find(renewals_, std::greater_equal{}) == renewals_.end();
+    }
+
+    static constexpr std::chrono::milliseconds lease{1'000};  ///< renewed six times as often
+
+private:
+    std::mutex mutex_;
+    std::vector<std::size_t> renewals_;
+};
+
+}  // namespace
+
+TEST_CASE("leases are renewed between the questions that people ask, however many there are") {
+    job_world world;
+    long_calls questions(world, call::find);
+    journal sent;
+    auto options = world.options(mailers(sent));
+    options.jobs.lease = long_calls::lease;
+    dispatcher work(std::move(options));
+    const test::releaser end(world.trouble);
+    world.trouble->hold(call::find);
+    boost::asio::io_context loop;
+    int answered = 0;
+    for (int i = 0; i < 5; ++i) {
+        async_find(work, {}, loop.get_executor(),
+                   [&](std::exception_ptr, const std::vector<job_view>&) { ++answered; });
+    }
+    REQUIRE(world.trouble->wait_for_held(call::find));
+    world.trouble->release(call::find);
+    loop.run();
+    CHECK(answered == 5);
+    CHECK(questions.count() == 5);
+    CHECK(questions.renewed_between());
+}
+
+TEST_CASE("leases are renewed between the parts of a long rescue") {
+    constexpr std::size_t many = 3'500;  // a thousand at once
+    job_world world;
+    const auto silent = world.store.connect();
+    open_options asked;
+    asked.kinds = {{"durable_mail", 0}};
+    asked.lease = 1s;
+    silent->open(asked);
+    std::vector<put> jobs(many);
+    for (std::size_t i = 0; i != many; ++i) {
+        jobs[i].job.id = i + 1;
+        jobs[i].job.kind = "durable_mail";
+        jobs[i].job.queue = "mail";
+        jobs[i].job.arguments = R"({"to":"ada"})";
+        jobs[i].claimed = true;
+    }
+    silent->commit(jobs, {});
+    world.pass(2s);
+    long_calls rescues(world, call::rescue);
+    journal sent;
+    auto options = world.options(mailers(sent));
+    options.jobs.lease = long_calls::lease;
+    options.jobs.runs_jobs = false;
+    dispatcher work(std::move(options));
+    CHECK(eventually(
+        [&] { return work.find({.state = job_state::ready, .limit = many}).size() == many; }));
+    CHECK(rescues.count() >= 4);
+    CHECK(rescues.renewed_between());
+}
