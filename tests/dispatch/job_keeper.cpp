@@ -4,6 +4,7 @@
 
 #include "dispatch/job_world.hpp"
 #include "support/catch.hpp"
+#include "support/limited_backend.hpp"
 
 #include <boost/asio/io_context.hpp>
 
@@ -107,4 +108,18 @@ TEST_CASE("leases are renewed between the parts of a long rescue") {
         [&] { return work.find({.state = job_state::ready, .limit = many}).size() == many; }));
     CHECK(rescues.count() >= 4);
     CHECK(rescues.renewed_between());
+}
+
+TEST_CASE("what failed of the keeper's work is tried again soon, not at its next turn") {
+    job_world world;
+    journal sent;
+    auto options = world.options(mailers(sent));
+    options.jobs.store = std::make_unique<test::failing_backend>(
+        std::make_unique<test::limited_backend>(world.store.connect()), world.trouble);
+    options.jobs.rescue_interval = 1h;  // such a store does not see an owner's death
+    world.trouble->fail(call::rescue);
+    dispatcher work(std::move(options));
+    CHECK(world.trouble->wait_for_count(call::rescue, 2));
+    CHECK(eventually([&] { return world.log.count({"the store of jobs works again"}) == 1; }));
+    CHECK(world.log.count({"the store of jobs does not work"}) == 1);
 }

@@ -69,6 +69,29 @@ std::chrono::milliseconds time_of(auto f) {
 
 }  // namespace
 
+TEST_CASE("a stop that comes between the claimer's look and its wait ends that wait") {
+    job_world world;
+    journal sent;
+    world.trouble->hold(call::claim);
+    dispatcher work(world.options(mailers(sent)));
+    const test::releaser end(world.trouble);
+    REQUIRE(world.trouble->wait_for_held(call::claim));
+    std::future<drain_report> stopped;
+    std::promise<void> begun;
+    world.trouble->before(call::claim, [&] {
+        if (world.trouble->count(call::claim) == 1) {
+            // This claim does not wait, and uses up the interruption.
+            stopped = std::async(std::launch::async, [&] { return work.shutdown(30s); });
+            CHECK(eventually([&] { return world.trouble->interrupts() != 0; }));
+            begun.set_value();
+        }
+    });
+    world.trouble->release(call::claim);
+    begun.get_future().wait();
+    CHECK(stopped.get().clean());
+    CHECK(world.trouble->count(call::claim) == 1);
+}
+
 TEST_CASE("an idle dispatcher ends at once, and is no one's owner any more") {
     job_world world;
     journal sent;
