@@ -30,17 +30,17 @@ def ended_once(place, accepted):
 def stop_all(place, processes):
     """All jobs come to their end, and then nothing is left in the processes, nor in the store."""
     look = place.start("web", *USUAL)
-    with place.client() as client:
 
-        def in_store():
+    def in_store():
+        with place.client() as client:
             stats = client.get("/stats")
             return stats["ready"] + stats["claimed"]
 
-        # What ran in a process that was killed may have to run once more.
-        wait_for(lambda: in_store() == 0, "nothing is left in the store")
-        left = [process.stop()[0]["left"] for process in processes if not process.ended()]
-        require(not any(left), f"jobs are left in processes that have stopped: {left}")
-        require(in_store() == 0, "a process that stopped has put jobs back")
+    # What ran in a process that was killed may have to run once more.
+    wait_for(lambda: in_store() == 0, "nothing is left in the store")
+    left = [process.stop()[0]["left"] for process in processes if not process.ended()]
+    require(not any(left), f"jobs are left in processes that have stopped: {left}")
+    require(in_store() == 0, "a process that stopped has put jobs back")
     look.stop()
 
 
