@@ -96,6 +96,7 @@ TEST_CASE(
     CHECK(request_with(work, spill_mail{"4"}) == 200);
     CHECK(work.find({}).size() == 2);
     CHECK(work.job_counters().spilled == 2);
+    CHECK(work.pool().counters().refused == 0);
     world.trouble->release(call::claim);
     REQUIRE(eventually([&] { return sent.size() == 4; }));
     CHECK(sent.lines() == std::vector<std::string>{"1", "2", "3", "4"});

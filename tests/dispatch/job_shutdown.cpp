@@ -5,6 +5,7 @@
 #include "postlude/dispatch/async_jobs.hpp"
 
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
@@ -14,6 +15,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <exception>
 #include <future>
 
 using namespace std::chrono_literals;
@@ -90,6 +92,78 @@ TEST_CASE("a stop that comes between the claimer's look and its wait ends that w
     begun.get_future().wait();
     CHECK(stopped.get().clean());
     CHECK(world.trouble->count(call::claim) == 1);
+}
+
+TEST_CASE("a job that is claimed just as the stop begins goes back at once") {
+    job_world world;
+    journal sent;
+    dispatcher sender(world.producer(mailers(sent)));
+    REQUIRE(request_with(sender, durable_mail{"ada"}) == 200);
+    world.trouble->hold(call::claim);
+    test::door door;
+    journal begun;
+    dispatcher work(world.options(waiting_at(door, begun)));
+    const test::door_opener opener(door);
+    const test::releaser end(world.trouble);
+    CHECK(request_with(work, memory_mail{"bob"}) == 200);  // whom the drain waits for
+    REQUIRE(door.wait_for_waiters(1));
+    REQUIRE(world.trouble->wait_for_held(call::claim));
+    auto stopped = std::async(std::launch::async, [&] { return work.shutdown(1h); });
+    REQUIRE(eventually([&] { return world.trouble->interrupts() != 0; }));
+    world.trouble->release(call::claim);
+    CHECK(eventually([&] { return work.job_counters().handed_over == 1; }));
+    CHECK(eventually([&] { return count(world, {.state = job_state::ready}) == 1; }));
+    CHECK(stopped.wait_for(0s) == std::future_status::timeout);
+    door.open();
+    CHECK(stopped.get().clean());
+    CHECK(begun.lines() == std::vector<std::string>{"bob"});
+    CHECK(work.job_counters().claimed == 1);
+    CHECK(adds_up(work.job_counters()));
+}
+
+TEST_CASE("a question that hangs in the store at the end is answered, and touches nothing after") {
+    job_world world;
+    journal sent;
+    const test::releaser end(world.trouble);
+    boost::asio::io_context loop;
+    int stopped = 0;
+    const auto count = [&](const std::exception_ptr& why, const std::vector<job_view>& none) {
+        CHECK(none.empty());
+        try {
+            std::rethrow_exception(why);
+        } catch (const boost::system::system_error& e) {
+            stopped += e.code() == errc::stopped ? 1 : 0;
+        }
+    };
+    {
+        dispatcher work(world.options(mailers(sent)));
+        world.trouble->hold(call::find);
+        async_find(work, {}, loop.get_executor(), count);
+        REQUIRE(world.trouble->wait_for_held(call::find));
+        async_find(work, {}, loop.get_executor(), count);
+        work.shutdown(100ms);
+        CHECK(!world.trouble->destroyed_in_a_call());
+        async_find(work, {}, loop.get_executor(), count);
+    }
+    loop.run();
+    CHECK(stopped == 3);
+    CHECK(!world.trouble->destroyed_in_a_call());
+}
+
+TEST_CASE("a deadline is kept though the store hangs when it is closed") {
+    job_world world;
+    journal sent;
+    test::door door;
+    const test::door_opener opener(door);
+    world.trouble->at_end([door] { door.wait(); });
+    dispatcher work(world.options(mailers(sent)));
+    CHECK(request_with(work, durable_mail{"ada"}) == 200);
+    CHECK(eventually([&] { return sent.size() == 1; }));
+    work.shutdown(500ms);  // or it would wait for the door
+    CHECK(door.wait_for_waiters(1));
+    CHECK(world.log.count({"the store of jobs has not answered to the end"}) == 1);
+    door.open();
+    CHECK(eventually([&] { return world.trouble->ended(); }));
 }
 
 TEST_CASE("an idle dispatcher ends at once, and is no one's owner any more") {

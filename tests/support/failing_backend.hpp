@@ -62,6 +62,16 @@ public:
         const std::lock_guard lock(mutex_);
         of(which).before = std::move(what);
     }
+    /// The backend does this when it is destroyed.
+    void at_end(std::function<void()> what) {
+        const std::lock_guard lock(mutex_);
+        at_end_ = std::move(what);
+    }
+    /// Whether a backend has been destroyed.
+    bool ended() {
+        const std::lock_guard lock(mutex_);
+        return ended_;
+    }
     /// Waits until so many calls of this kind wait to be released; false when the patience is over
     /// first.
     bool wait_for_held(call which, std::size_t n = 1) {
@@ -141,7 +151,13 @@ private:
     }
 
     void destroyed() {
-        const std::lock_guard lock(mutex_);
+        std::unique_lock lock(mutex_);
+        if (const auto what = at_end_) {
+            lock.unlock();
+            what();
+            lock.lock();
+        }
+        ended_ = true;
         destroyed_in_a_call_ =
             destroyed_in_a_call_ ||
             std::ranges::any_of(calls_, [](const auto& one) { return one.waiting != 0; });
@@ -157,7 +173,9 @@ private:
     std::set<std::size_t> answers_lost_;
     std::set<std::size_t> requests_lost_;
     std::size_t interrupts_ = 0;
+    std::function<void()> at_end_;
     bool gone_ = false;
+    bool ended_ = false;
     bool destroyed_in_a_call_ = false;
 };
 

@@ -216,7 +216,8 @@ detail::job_ptr deferred::make_job(std::string_view kind, std::unique_ptr<job_ar
 void deferred::enqueue_now(detail::job_ptr job, std::unique_ptr<detail::commit_waiter> waiter) {
     auto& service = *job->service;
     const auto queue = job->kind->queue;
-    const auto answer = service.choose_route(*job, false, [&] { return take_place(queue); });
+    const auto answer =
+        service.choose_route(*job, false, [&](bool counts) { return take_place(queue, counts); });
     if (answer != detail::accepted) {
         detail::commit_waiter::finish(std::move(waiter), make_error_code(answer));
         return;
@@ -256,7 +257,8 @@ errc deferred::list_job(detail::job_ptr job) {
     auto& list = record_->list;
     const auto queue = job->kind->queue;
     const bool waits = list.now == phase::open;  // for its commit, if it takes one
-    auto answer = service.choose_route(*job, waits, [&] { return take_place(queue); });
+    auto answer =
+        service.choose_route(*job, waits, [&](bool counts) { return take_place(queue, counts); });
     if (answer == detail::accepted) {
         list_routed(std::move(job));
     }

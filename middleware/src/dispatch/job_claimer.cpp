@@ -125,11 +125,8 @@ void job_claimer::claim() {
         if (!claimed.empty()) {
             claim_took_ += (clock::now() - begin - claim_took_) / 4;
         } else {
-            {
-                const std::lock_guard lock(mutex_);
-                if (stopping_) {
-                    return;  // this claim may have used up the interruption
-                }
+            if (stopping()) {
+                return;  // this claim may have used up the interruption
             }
             // All that was spilled is claimed, so memory is good enough again.
             look_at_backlog(std::vector<std::size_t>(credits_.size()));
@@ -140,12 +137,6 @@ void job_claimer::claim() {
         service_.health().failed(store_call::claim, e.what());
         return;
     }
-    {
-        const std::lock_guard lock(mutex_);
-        if (stopping_) {
-            return;  // nobody is there to run them: they go back with the registration
-        }
-    }
     std::vector<std::size_t> got(credits_.size());
     job_list jobs;
     jobs.reserve(claimed.size());
@@ -155,10 +146,21 @@ void job_claimer::claim() {
             jobs.push_back(std::move(j));
         }
     }
+    if (stopping()) {
+        for (const auto& j : jobs) {
+            service_.give_back(j, "the process is being stopped");  // others can run it
+        }
+        return;
+    }
     look_at_backlog(got);
     for (const auto& j : service_.run_now(std::move(jobs))) {
         service_.give_back(j, "there was no room for it");
     }
+}
+
+bool job_claimer::stopping() {
+    const std::lock_guard lock(mutex_);
+    return stopping_;
 }
 
 void job_claimer::look_at_backlog(const std::vector<std::size_t>& got) {

@@ -30,6 +30,7 @@ private:
     /// Whether any queue has room.
     bool count_credits();
     void claim();
+    bool stopping();
     /// After a claim: whether a queue's jobs in the store are all claimed.
     void look_at_backlog(const std::vector<std::size_t>& got);
     void adapt(std::size_t queue, std::chrono::steady_clock::duration passed);

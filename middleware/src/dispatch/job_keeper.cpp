@@ -32,18 +32,6 @@ void job_keeper::start() {
     thread_ = std::thread([this, keep_alive = service_.shared_from_this()] { run(); });
 }
 
-void job_keeper::post(std::function<void()> work) {
-    {
-        const std::lock_guard lock(mutex_);
-        if (!ended_ && !stopping_) {
-            asked_.push_back(std::move(work));
-            changed_.notify_one();
-            return;
-        }
-    }
-    work();  // the store is still there, or says that it is not
-}
-
 void job_keeper::run() {
     const auto now = clock::now();
     const auto& settings = service_.settings();
@@ -58,10 +46,7 @@ void job_keeper::run() {
     std::unique_lock lock(mutex_);
     while (!stopping_) {
         const auto next = std::ranges::min_element(chores, {}, &chore::next)->next;
-        changed_.wait_until(lock, next, [this] { return stopping_ || !asked_.empty(); });
-        if (!asked_.empty()) {
-            do_one_asked(lock);
-        }
+        changed_.wait_until(lock, next, [this] { return stopping_.load(); });
         lock.unlock();
         for (auto& c : chores) {
             if (!stopping_ && clock::now() >= c.next) {
@@ -80,19 +65,8 @@ void job_keeper::run() {
         }
         lock.lock();
     }
-    while (!asked_.empty()) {
-        do_one_asked(lock);  // somebody waits for it
-    }
     ended_ = true;
     changed_.notify_all();
-}
-
-void job_keeper::do_one_asked(std::unique_lock<std::mutex>& lock) {
-    const auto work = std::move(asked_.front());
-    asked_.pop_front();
-    lock.unlock();
-    work();
-    lock.lock();
 }
 
 bool job_keeper::renew() {

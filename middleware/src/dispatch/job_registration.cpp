@@ -276,8 +276,25 @@ void job_service::unstorable(const job_ptr& j) noexcept {
     end(j, job_count::dead);
 }
 
+/// For tests: lets jobs run before whoever waits is told that they are stored.
+struct job_service::run_first final : question {
+    explicit run_first(std::unique_ptr<commit_waiter> w) : then(std::move(w)) {}
+    void ask(job_service& service) noexcept override {
+        service.run_at_once();
+        give_up();
+    }
+    void give_up() noexcept override {
+        if (!answered.exchange(true)) {
+            commit_waiter::finish(std::move(then), {});
+        }
+    }
+    std::unique_ptr<commit_waiter> then;
+    std::atomic<bool> answered{false};
+};
+
 void job_service::enqueue(const job_ptr& j, std::unique_ptr<commit_waiter> waiter) {
-    const auto answer = choose_route(*j, true, [&] { return pool_->reserve(j->kind->queue); });
+    const auto answer = choose_route(
+        *j, true, [&](bool counts) { return pool_->reserve(j->kind->queue, 1, counts); });
     if (answer != accepted) {
         commit_waiter::finish(std::move(waiter), make_error_code(answer));
         return;
@@ -302,11 +319,7 @@ void job_service::enqueue(const job_ptr& j, std::unique_ptr<commit_waiter> waite
                 }
                 if (!ec && service.settings().running == job_running::at_once) {
                     // Not here: the runs need this thread for their ends.
-                    service.run_blocking(
-                        [&service, last = std::make_shared<decltype(then)>(std::move(then))] {
-                            service.run_at_once();
-                            finish(std::move(*last), {});
-                        });
+                    service.ask(std::make_shared<run_first>(std::move(then)));
                     return;
                 }
                 finish(std::move(then), ec);

@@ -163,8 +163,9 @@ void job_service::follow(const job_ptr& next) {
                     none_if_empty(next->record.request_id));
     };
     try {
-        const auto answer =
-            choose_route(*next, false, [&] { return pool_->reserve(next->kind->queue); });
+        const auto answer = choose_route(*next, false, [&](bool counts) {
+            return pool_->reserve(next->kind->queue, 1, counts);
+        });
         if (answer != accepted) {
             refused(make_error_code(answer).message());
             return;
@@ -234,7 +235,7 @@ job_list job_service::run_now(job_list jobs) {
     task_slot* first = nullptr;
     task_slot** last = &first;
     for (auto& j : jobs) {
-        if (pool_->reserve(j->kind->queue) != accepted) {
+        if (pool_->reserve(j->kind->queue, 1, false) != accepted) {
             left.push_back(std::move(j));
             continue;
         }

@@ -6,7 +6,9 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <future>
 #include <random>
+#include <thread>
 #include <utility>
 
 namespace postlude::detail {
@@ -18,6 +20,8 @@ using phase = job::phase;
 namespace {
 
 constexpr unsigned id_bits = 40;
+/// Also after the deadline: to say goodbye is one answer of the store's.
+constexpr milliseconds shortest_close{100};
 
 }  // namespace
 
@@ -176,8 +180,6 @@ std::vector<amended> job_service::amend(std::span<const job_id> ids, amendment w
     return store()->amend(ids, what);
 }
 
-void job_service::run_blocking(std::function<void()> work) { keeper_.post(std::move(work)); }
-
 void job_service::watch_commits() { timers_.watch_commits(); }
 
 job_counters job_service::counters(queue_id queue) const noexcept {
@@ -217,26 +219,55 @@ drain_report job_service::shutdown(milliseconds deadline) {
         }
     }
     over_ = true;
+    // First, as it gives back what it has claimed meanwhile.
+    const auto now = std::chrono::steady_clock::now();
+    bool clean =
+        claimer_.stop(now + std::max(until - now, std::chrono::steady_clock::duration::zero()) / 2);
     for (const auto& j : writer_.stop(until)) {
         lose(j, "the store has not answered");
     }
-    bool clean = writer_.ended();
+    clean = writer_.ended() && clean;
     for (const auto& j : in_hand_.all()) {
         if (j->now == phase::ended && j->held) {
             unsettled(j);
             clean = false;
         }
     }
+    clean = questions_.stop(until) && clean;
     clean = keeper_.stop(until) && clean;
-    clean = claimer_.stop(until) && clean;
     if (clean) {
-        std::shared_ptr<backend> last;  // whose end is the registration's
-        const std::lock_guard lock(store_mutex_);
-        last.swap(store_);
+        close_store(until);
     }
     const std::lock_guard lock(lost_mutex_);
     report.lost.insert(report.lost.end(), lost_.begin(), lost_.end());
     return report;
+}
+
+void job_service::close_store(std::chrono::steady_clock::time_point until) noexcept {
+    std::shared_ptr<backend> last;  // whose end is the registration's
+    {
+        const std::lock_guard lock(store_mutex_);
+        last.swap(store_);
+    }
+    if (!last) {
+        return;
+    }
+    // It gives back what is still held, which may hang as any call may.
+    std::packaged_task<void()> end([held = std::move(last)]() mutable { held.reset(); });
+    const auto ended = end.get_future();
+    try {
+        std::thread by(std::move(end));
+        const auto least = std::chrono::steady_clock::now() + shortest_close;
+        if (ended.wait_until(std::max(until, least)) == std::future_status::ready) {
+            by.join();
+        } else {
+            by.detach();
+            log_->warn(
+                "the store of jobs has not answered to the end of this process: what it "
+                "holds there is rescued by others");
+        }
+    } catch (const std::system_error&) {  // no thread: `end` has been destroyed, and so the store
+    }
 }
 
 // The way in for headers.
@@ -255,8 +286,14 @@ void store(job_service& service, job_list jobs, std::unique_ptr<commit_waiter> w
     service.store(std::move(jobs), std::move(waiter));
 }
 
-void run_blocking(job_service& service, std::function<void()> work) {
-    service.run_blocking(std::move(work));
+void ask(job_service& service, std::shared_ptr<question> what) { service.ask(std::move(what)); }
+
+std::vector<job_view> find(job_service& service, const job_query& query) {
+    return service.store()->find(query);
+}
+
+std::vector<amended> amend(job_service& service, std::span<const job_id> ids, amendment what) {
+    return service.amend(ids, what);
 }
 
 }  // namespace postlude::detail

@@ -5,6 +5,7 @@
 #include "dispatch/job_claimer.hpp"
 #include "dispatch/job_counts.hpp"
 #include "dispatch/job_keeper.hpp"
+#include "dispatch/job_questions.hpp"
 #include "dispatch/job_timers.hpp"
 #include "dispatch/job_writer.hpp"
 #include "dispatch/jobs_in_hand.hpp"
@@ -64,6 +65,7 @@ public:
                  std::string_view request_id);
     /// Decides where the job is kept, and takes the place that it needs. Counts a refusal.
     /// @param waits whether whoever registers it can wait for the store.
+    /// @param take_place takes a place in the job's queue; called with whether a refusal counts.
     template <class TakePlace>
     errc choose_route(job& j, bool waits, TakePlace take_place);
     /// For tests.
@@ -114,7 +116,8 @@ public:
     /// Throws errc::bad_kind for one of memory alone that no handler runs here.
     void check_runs_here(const job& j) const;
     std::vector<amended> amend(std::span<const job_id> ids, amendment what);
-    void run_blocking(std::function<void()> work);
+    /// On a thread that may block.
+    void ask(std::shared_ptr<question> what) { questions_.post(std::move(what)); }
     void watch_commits();
     const job_settings& settings() const noexcept { return settings_; }
     const capabilities& can() const noexcept { return can_; }
@@ -142,11 +145,13 @@ private:
     bool runs_here(const job& j) const noexcept {
         return j.kind->kind->runs_here() && settings_.runs_jobs;
     }
+    struct run_first;
     void let_go(const job_ptr& j) noexcept;
     /// For tests: `run_ready`, where nothing can be thrown.
     void run_at_once() noexcept;
     /// How it ended can't be told to the store any more.
     void unsettled(const job_ptr& j) noexcept;
+    void close_store(std::chrono::steady_clock::time_point until) noexcept;
     void check_settings() const;
     void add_kinds();
     const kind_entry& entry(std::string_view kind) const;
@@ -190,6 +195,7 @@ private:
     job_writer writer_{*this};
     job_claimer claimer_{*this};
     job_keeper keeper_{*this};
+    job_questions questions_{*this};
     job_timers timers_{*this};
     std::atomic<bool> draining_{false};
     std::atomic<bool> shut_down_{false};
@@ -226,21 +232,21 @@ errc job_service::choose_route(job& j, bool waits, TakePlace take_place) {
             queue.timed.fetch_sub(full ? 1 : 0);
             return accept(j, full ? errc::full : accepted);
         }
-        return accept(j, take_place());
+        return accept(j, take_place(true));
     }
     const bool soon = runs_here(j) && j.delay.count() == 0 && !draining();
     if (traits.stored == durability::durable) {
         const bool at_once = soon && waits && can_.stored_as_claimed &&
                              queue.in_hand.load(std::memory_order_relaxed) <
                                  queue.prefetch.load(std::memory_order_relaxed) &&
-                             take_place() == accepted;
+                             take_place(false) == accepted;
         j.way = at_once ? route::claimed : route::stored;
         return accept(j, accepted);
     }
     // Nobody waits for those in the store while it is gone.
     const bool follows =
         queue.spilled.load(std::memory_order_relaxed) && !health_->failing(store_call::commit);
-    if (soon && !follows && take_place() == accepted) {
+    if (soon && !follows && take_place(false) == accepted) {
         j.way = route::memory;
         return accept(j, accepted);
     }

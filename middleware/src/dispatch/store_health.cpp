@@ -4,6 +4,7 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <utility>
 
 namespace postlude::detail {
 
@@ -15,6 +16,20 @@ milliseconds pause_after(unsigned failures) noexcept {
     return std::min(milliseconds(50) * (1U << std::min(failures, 5U)), milliseconds(1'000));
 }
 
+bool is_upkeep(store_call which) noexcept {
+    return which == store_call::withdraw || which == store_call::rescue ||
+           which == store_call::prune;
+}
+
+const char* name_of(store_call upkeep) noexcept {
+    return upkeep == store_call::withdraw ? "withdrawal"
+           : upkeep == store_call::rescue ? "rescue"
+                                          : "pruning";
+}
+
+/// When the store is gone, the essential calls have failed too by then.
+constexpr unsigned upkeep_tries = 5;
+
 }  // namespace
 
 void store_health::failed(store_call which, std::string_view why) noexcept {
@@ -22,7 +37,14 @@ void store_health::failed(store_call which, std::string_view why) noexcept {
     auto& r = records_[static_cast<std::size_t>(which)];
     r.last = clock::now();
     ++r.failures;
-    if (failing_.fetch_or(bit(which)) == 0) {
+    const auto before = failing_.fetch_or(bit(which));
+    if (is_upkeep(which)) {
+        if (!r.told && r.failures >= upkeep_tries && (before & essential_calls()) == 0) {
+            r.told = true;
+            log_->error("the {} of jobs in the store does not succeed: {}; it is tried again",
+                        name_of(which), why);
+        }
+    } else if ((before & essential_calls()) == 0) {
         since_ = r.last;
         log_->error(
             "the store of jobs does not work: {}; until it does, requests that need it get 503, "
@@ -33,8 +55,14 @@ void store_health::failed(store_call which, std::string_view why) noexcept {
 
 void store_health::is_back(store_call which) noexcept {
     const std::lock_guard lock(mutex_);
-    records_[static_cast<std::size_t>(which)].failures = 0;
-    if (failing_.fetch_and(~bit(which)) == bit(which)) {
+    auto& r = records_[static_cast<std::size_t>(which)];
+    r.failures = 0;
+    const auto before = failing_.fetch_and(~bit(which));
+    if (is_upkeep(which)) {
+        if (std::exchange(r.told, false)) {
+            log_->info("the {} of jobs in the store succeeds again", name_of(which));
+        }
+    } else if ((before & essential_calls()) == bit(which)) {
         log_->info("the store of jobs works again, after {} ms",
                    std::chrono::duration_cast<milliseconds>(clock::now() - since_).count());
     }

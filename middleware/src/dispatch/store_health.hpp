@@ -20,7 +20,8 @@ namespace postlude::detail {
 enum class store_call : std::uint8_t { commit, withdraw, claim, renew, rescue, prune };
 
 /// Whether the store answers: one log line when it goes and one when it is back, which is when all
-/// that failed has worked again. From any thread.
+/// that failed has worked again. Upkeep that keeps failing while the rest works has lines of its
+/// own. From any thread.
 class store_health {
 public:
     using clock = std::chrono::steady_clock;
@@ -48,8 +49,14 @@ private:
     struct record {
         clock::time_point last;
         unsigned failures = 0;
+        bool told = false;  ///< of upkeep: it has its line
     };
-    static unsigned bit(store_call which) noexcept { return 1U << static_cast<unsigned>(which); }
+    static constexpr unsigned bit(store_call which) noexcept {
+        return 1U << static_cast<unsigned>(which);
+    }
+    static constexpr unsigned essential_calls() noexcept {
+        return bit(store_call::commit) | bit(store_call::claim) | bit(store_call::renew);
+    }
     const record& of(store_call which) const noexcept {
         return records_[static_cast<std::size_t>(which)];
     }

@@ -13,7 +13,7 @@ constexpr std::size_t preallocated = 4'096;  // tasks waiting for which no memor
 
 }  // namespace
 
-errc tickets::reserve_slowly(std::uint64_t before, std::uint32_t n) noexcept {
+errc tickets::reserve_slowly(std::uint64_t before, std::uint32_t n, bool counts) noexcept {
     auto why = errc::stopped;
     if ((before & closed) == 0) {
         const auto finished = queue_->finished();
@@ -25,9 +25,11 @@ errc tickets::reserve_slowly(std::uint64_t before, std::uint32_t n) noexcept {
         why = errc::full;
     }
     taken_.fetch_sub(n);
-    registered_.fetch_add(n, std::memory_order_relaxed);
-    refused_.fetch_add(n);
-    queue_->on_refusal();
+    if (counts) {
+        registered_.fetch_add(n, std::memory_order_relaxed);
+        refused_.fetch_add(n);
+        queue_->on_refusal();
+    }
     return why;
 }
 

@@ -4,39 +4,68 @@
 
 #include "postlude/dispatch/commit.hpp"
 
+#include <atomic>
 #include <exception>
+#include <memory>
 #include <optional>
+#include <type_traits>
+#include <utility>
+#include <vector>
 
 namespace postlude {
 
 namespace detail {
 
-/// Runs `work(dispatcher)` where it may block, and completes with what it returns.
+/// Does `work(service)` where it may block, and completes with what it returns. It refers to
+/// nothing of the dispatcher's: what hangs in the store may come back when that is gone.
+template <class Result, class Handler, class Executor, class Work>
+class asked final : public question {
+public:
+    asked(Handler handler, const Executor& executor, Work work)
+        : handler_(std::move(handler)), guard_(executor), work_(std::move(work)) {}
+
+    void ask(job_service& service) noexcept override {
+        std::exception_ptr error;
+        Result result{};
+        try {
+            result = work_(service);
+        } catch (...) {
+            error = std::current_exception();
+        }
+        answer(error, std::move(result));
+    }
+    void give_up() noexcept override {
+        answer(std::make_exception_ptr(boost::system::system_error(errc::stopped)), {});
+    }
+
+private:
+    void answer(std::exception_ptr error, Result result) noexcept {
+        if (answered_.exchange(true)) {
+            return;
+        }
+        const auto guard = std::move(guard_);
+        boost::asio::post(guard.get_executor(), [handler = std::move(handler_), error,
+                                                 result = std::move(result)]() mutable {
+            std::move(handler)(error, std::move(result));
+        });
+    }
+
+    std::atomic<bool> answered_{false};
+    Handler handler_;
+    boost::asio::executor_work_guard<Executor> guard_;
+    Work work_;
+};
+
 template <class Result, class Executor, class Work, class CompletionToken>
 auto async_blocking(dispatcher& dispatcher, const Executor& executor, Work work,
                     CompletionToken&& token) {
     return boost::asio::async_initiate<CompletionToken, void(std::exception_ptr, Result)>(
-        [&dispatcher, executor](auto handler, Work work) {
-            auto associated = boost::asio::get_associated_executor(handler, executor);
-            auto shared = std::make_shared<decltype(handler)>(std::move(handler));
-            run_blocking(*dispatcher.jobs(),
-                         [shared = std::move(shared), work = std::move(work), &dispatcher,
-                          guard = boost::asio::make_work_guard(associated)]() mutable {
-                             std::exception_ptr error;
-                             Result result{};
-                             try {
-                                 result = work(dispatcher);
-                             } catch (...) {
-                                 error = std::current_exception();
-                             }
-                             boost::asio::post(guard.get_executor(),
-                                               [shared = std::move(shared), error,
-                                                result = std::move(result)]() mutable {
-                                                   std::move (*shared)(error, std::move(result));
-                                               });
-                         });
+        [executor](auto handler, const std::shared_ptr<job_service>& service, Work work) {
+            const auto on = boost::asio::get_associated_executor(handler, executor);
+            using kind = asked<Result, decltype(handler), std::decay_t<decltype(on)>, Work>;
+            detail::ask(*service, std::make_shared<kind>(std::move(handler), on, std::move(work)));
         },
-        token, std::move(work));
+        token, dispatcher.jobs(), std::move(work));
 }
 
 }  // namespace detail
@@ -111,13 +140,14 @@ auto async_enqueue(dispatcher& dispatcher, Args args, job_options options, const
 }
 
 /// `dispatcher::find` for a thread that serves: `void(std::exception_ptr, std::vector<job_view>)`.
+/// The error is what `find` throws, or system_error with errc::stopped at the dispatcher's end.
 /// In a coroutine, give the query a name of its own first; see `async_enqueue`.
 template <class Executor, class CompletionToken = boost::asio::deferred_t>
 auto async_find(dispatcher& dispatcher, job_query query, const Executor& executor,
                 CompletionToken&& token = CompletionToken()) {
     return detail::async_blocking<std::vector<job_view>>(
         dispatcher, executor,
-        [query = std::move(query)](class dispatcher& d) { return d.find(query); },
+        [query = std::move(query)](detail::job_service& s) { return detail::find(s, query); },
         std::forward<CompletionToken>(token));
 }
 
@@ -128,10 +158,8 @@ auto async_amend(dispatcher& dispatcher, std::vector<job_id> ids, amendment what
                  const Executor& executor, CompletionToken&& token = CompletionToken()) {
     return detail::async_blocking<std::vector<amended>>(
         dispatcher, executor,
-        [ids = std::move(ids), what](class dispatcher& d) {
-            return what == amendment::retry    ? d.retry(ids)
-                   : what == amendment::cancel ? d.cancel(ids)
-                                               : d.erase(ids);
+        [ids = std::move(ids), what](detail::job_service& s) {
+            return detail::amend(s, ids, what);
         },
         std::forward<CompletionToken>(token));
 }

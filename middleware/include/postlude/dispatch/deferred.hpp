@@ -181,7 +181,8 @@ private:
     void list_routed(detail::job_ptr job);
     errc hold(std::uint32_t n, queue_id queue) noexcept;
     /// Takes a place, from what is reserved or from the queue.
-    errc take_place(queue_id queue) noexcept {
+    /// @param counts see `thread_pool::reserve`.
+    errc take_place(queue_id queue, bool counts = true) noexcept {
         auto& list = record_->list;
         if (list.spare != 0 && list.spare_queue == queue) {
             --list.spare;
@@ -196,7 +197,7 @@ private:
             list.spare_queue = queue;
             return detail::accepted;
         }
-        return dispatcher_->pool().reserve(queue);
+        return dispatcher_->pool().reserve(queue, 1, counts);
     }
     /// Makes a further record the one with free slots.
     void add_record();

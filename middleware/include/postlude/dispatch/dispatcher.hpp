@@ -60,7 +60,8 @@ struct dispatcher_options {
 /// called from any thread.
 class dispatcher {
 public:
-    /// Opens the store and starts the threads: the pool's, and with a store four that wait for it.
+    /// Opens the store and starts the threads: the pool's, and with a store four that wait
+    /// for it, and a fifth with the first `async_find` or `async_amend`.
     /// Throws system_error: errc::bad_option, errc::no_thread, errc::unknown_queue or
     /// errc::bad_kind for a kind whose queue the pool does not have, or that is durable without a
     /// store; and what the store cannot be opened for (errc::bad_store, errc::store_unavailable),

@@ -109,14 +109,15 @@ public:
 
     // What follows is for Postlude's own parts.
 
-    /// Takes n places. errc::full or errc::stopped, counted as n registered and n refused. Near the
-    /// capacity two that ask at once may both be refused though there was room for one.
-    errc reserve(queue_id queue, std::uint32_t n = 1) noexcept {
+    /// Takes n places. errc::full or errc::stopped, counted as n registered and n refused unless
+    /// `counts` is false. Near the capacity two that ask at once may both be refused though there
+    /// was room for one.
+    errc reserve(queue_id queue, std::uint32_t n = 1, bool counts = true) noexcept {
         const auto index = static_cast<std::size_t>(queue);
         if (index >= tickets_.size()) {
             return errc::unknown_queue;
         }
-        return tickets_[index]->reserve(n);
+        return tickets_[index]->reserve(n, counts);
     }
     bool reserve_ahead(queue_id queue, std::uint32_t n) noexcept {
         const auto index = static_cast<std::size_t>(queue);

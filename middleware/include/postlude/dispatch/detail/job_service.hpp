@@ -8,8 +8,8 @@
 #include <boost/system/error_code.hpp>
 
 #include <chrono>
-#include <functional>
 #include <memory>
+#include <span>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -46,6 +46,20 @@ private:
                       boost::system::error_code ec) noexcept = 0;
 };
 
+/// Something that may block, for which somebody waits.
+class question {
+public:
+    question() = default;
+    question(const question&) = delete;
+    question& operator=(const question&) = delete;
+    virtual ~question() = default;
+
+    /// Blocks, and answers.
+    virtual void ask(job_service& service) noexcept = 0;
+    /// Answers with errc::stopped, if nobody has answered yet; also while `ask` hangs.
+    virtual void give_up() noexcept = 0;
+};
+
 // The way into the dispatcher's jobs for what is made in headers.
 
 /// A job that nothing has happened to yet. Throws system_error: errc::bad_kind, errc::bad_option,
@@ -61,8 +75,12 @@ void enqueue(job_service& service, const job_ptr& job, std::unique_ptr<commit_wa
 /// Stores jobs as one. Finishes `waiter`, perhaps before it returns.
 void store(job_service& service, job_list jobs, std::unique_ptr<commit_waiter> waiter);
 
-/// Runs something that blocks on the dispatcher's own thread for that.
-void run_blocking(job_service& service, std::function<void()> work);
+/// Asks on the dispatcher's own thread for that.
+void ask(job_service& service, std::shared_ptr<question> what);
+
+/// As the members of `dispatcher`.
+std::vector<job_view> find(job_service& service, const job_query& query);
+std::vector<amended> amend(job_service& service, std::span<const job_id> ids, amendment what);
 
 }  // namespace postlude::detail
 

@@ -24,13 +24,15 @@ public:
     tickets(std::uint64_t capacity, const task_queue& queue) noexcept
         : capacity_(capacity), queue_(&queue) {}
 
-    /// Takes n places, or returns errc::full or errc::stopped, counted as n registered and refused.
-    errc reserve(std::uint32_t n) noexcept {
+    /// Takes n places, or returns errc::full or errc::stopped.
+    /// @param counts whether a refusal is counted as n registered and refused: not where they go
+    ///     elsewhere then.
+    errc reserve(std::uint32_t n, bool counts = true) noexcept {
         const auto before = taken_.fetch_add(n);
         if (before + n - finished_seen_.load(std::memory_order_relaxed) <= capacity_) [[likely]] {
             return accepted;
         }
-        return reserve_slowly(before, n);
+        return reserve_slowly(before, n, counts);
     }
 
     /// Takes n places that will likely be asked for one by one, while they are far from scarce.
@@ -66,7 +68,7 @@ private:
 
     /// When it is closed, when it seems full, or when others have finished places that were taken
     /// after this one, so that the difference is negative.
-    errc reserve_slowly(std::uint64_t before, std::uint32_t n) noexcept;
+    errc reserve_slowly(std::uint64_t before, std::uint32_t n, bool counts) noexcept;
 
     std::atomic<std::uint64_t> taken_{0};
     std::atomic<std::uint64_t> finished_seen_{0};
