@@ -147,10 +147,10 @@ TEST_CASE("postgres: while one connection of a process stands, it is not dead") 
     const auto held = put_one(*holder, a_claimed_job(1)).held;
     const auto other = schema.connect();
     other->open(with_lease(std::chrono::seconds(40)));
-    person(
-        "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name ="
-        " '" +
-        name + "' AND query NOT LIKE 'LISTEN%' AND query NOT LIKE '%locked_at%'");
+    const std::string others = " FROM pg_stat_activity WHERE application_name = '" + name +
+                               "' AND query NOT LIKE 'LISTEN%' AND query NOT LIKE '%locked_at%'";
+    REQUIRE(person("SELECT count(pg_terminate_backend(pid))" + others) != "0");
+    REQUIRE(eventually([&] { return person("SELECT count(*)" + others) == "0"; }));
     CHECK(other->rescue(10).empty());
     CHECK(other->rescue(10).empty());
     CHECK(settle(*holder, held, verdict::done) == settled::accepted);
