@@ -4,6 +4,7 @@
 #include "conformance.hpp"
 #include "postgres_support.hpp"
 
+#include <atomic>
 #include <csignal>
 #include <thread>
 
@@ -327,4 +328,38 @@ TEST_CASE(
     person(schema.sql("DROP FUNCTION @refuse() CASCADE"));
     check_upkeep(*b, self, person, schema);
     CHECK(ids_of(b->rescue(10)) == ids{1});
+}
+
+TEST_CASE("postgres: while a question waits, a lease is renewed") {
+    const postgres_schema schema;
+    const auto name = schema.name() + "_asked";
+    const auto b = postgres_backend(named(schema, name));
+    const auto self = b->open(with_lease(std::chrono::seconds(60))).owner;
+    const auto held = put_one(*b, a_claimed_job(1)).held;
+    const psql person(schema.url);
+    const auto at_first = connections(person, name);
+    CHECK(std::ranges::count(at_first, ' ') == 2);  // one for questions comes with the first
+
+    const psql other(schema.url);
+    other("BEGIN");
+    other(schema.sql("LOCK TABLE @runs IN ACCESS EXCLUSIVE MODE"));
+    std::vector<job_event> steps;
+    std::atomic<bool> answered = false;
+    std::jthread asking([&] {
+        code_of([&] { steps = b->history(1); });
+        answered = true;
+    });
+    CHECK(
+        eventually([&] { return !connections(person, name, "wait_event_type = 'Lock'").empty(); }));
+    const auto before = lease_of(person, schema, self);
+    std::atomic<bool> renewed = false;
+    std::jthread keeping([&] { renewed = !code_of([&] { b->renew(std::span(&held, 1)); }); });
+    CHECK(eventually([&] { return renewed.load(); }));
+    CHECK(lease_of(person, schema, self) != before);
+    CHECK_FALSE(answered);
+    other("COMMIT");
+    keeping.join();
+    asking.join();
+    CHECK(steps.size() == 2);
+    CHECK(std::ranges::count(connections(person, name), ' ') == 3);
 }
