@@ -4,6 +4,7 @@
 #include "conformance.hpp"
 #include "postgres_support.hpp"
 
+#include <atomic>
 #include <csignal>
 #include <thread>
 
@@ -42,6 +43,41 @@ postgres_options named(const postgres_schema& schema, const std::string& name) {
     auto options = schema.options();
     options.url.append("?application_name=").append(name);
     return options;
+}
+
+/// The connections of one program of which more holds, as SQL.
+std::string connections(const psql& person, const std::string& name,
+                        const std::string& more = "true") {
+    return person(
+        "SELECT coalesce(string_agg(pid::text, ' ' ORDER BY pid), '') FROM"
+        " pg_stat_activity WHERE application_name = '" +
+        name + "' AND " + more);
+}
+
+/// The end of the lease of the process that has opened the store as the nth.
+std::string lease_of(const psql& person, const postgres_schema& schema, std::uint32_t owner) {
+    return person(schema.sql("SELECT lease_until FROM @owners WHERE owner = ") +
+                  std::to_string(owner));
+}
+
+/// Rescues until that fails, because a lease has ended; the code.
+boost::system::error_code failure_to_rescue(backend& b) {
+    boost::system::error_code code;
+    REQUIRE(eventually([&] {
+        code = code_of([&] { b.rescue(10); });
+        return code.failed();
+    }));
+    return code;
+}
+
+/// That it does all for which it has the connection with which it rescues, and what it does counts.
+void check_upkeep(backend& b, std::uint32_t owner, const psql& person,
+                  const postgres_schema& schema) {
+    const auto before = lease_of(person, schema, owner);
+    CHECK_FALSE(code_of([&] { b.renew({}); }));
+    CHECK(lease_of(person, schema, owner) != before);
+    CHECK_FALSE(code_of([&] { b.prune({}); }));
+    CHECK_FALSE(code_of([&] { amend(b, 99, amendment::cancel); }));
 }
 
 }  // namespace
@@ -147,10 +183,10 @@ TEST_CASE("postgres: while one connection of a process stands, it is not dead") 
     const auto held = put_one(*holder, a_claimed_job(1)).held;
     const auto other = schema.connect();
     other->open(with_lease(std::chrono::seconds(40)));
-    person(
-        "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name ="
-        " '" +
-        name + "' AND query NOT LIKE 'LISTEN%' AND query NOT LIKE '%locked_at%'");
+    const std::string others = " FROM pg_stat_activity WHERE application_name = '" + name +
+                               "' AND query NOT LIKE 'LISTEN%' AND query NOT LIKE '%locked_at%'";
+    REQUIRE(person("SELECT count(pg_terminate_backend(pid))" + others) != "0");
+    REQUIRE(eventually([&] { return person("SELECT count(*)" + others) == "0"; }));
     CHECK(other->rescue(10).empty());
     CHECK(other->rescue(10).empty());
     CHECK(settle(*holder, held, verdict::done) == settled::accepted);
@@ -230,4 +266,100 @@ TEST_CASE("postgres: a lock on its table ends a commit in the time-out, and noth
     }
     person("COMMIT");
     CHECK(eventually([&] { return !code_of([&] { put_one(*b, a_job(2)); }); }));
+}
+
+TEST_CASE("postgres: a rescue that a lock has stopped leaves nothing behind that stops renewals") {
+    const postgres_schema schema;
+    constexpr milliseconds lease(300);
+    const auto holder = schema.connect();
+    const auto owner = holder->open(with_lease(lease)).owner;
+    put_one(*holder, a_claimed_job(1));
+    const auto name = schema.name() + "_stopped";
+    auto options = named(schema, name);
+    options.url.append("&options=-clock_timeout%3D50");
+    const auto b = postgres_backend(options);
+    const auto self = b->open(with_lease(lease)).owner;
+    const psql person(schema.url);
+    const auto before = connections(person, name);
+    {
+        const psql other(schema.url);
+        other("BEGIN");
+        other(schema.sql("SELECT owner FROM @owners WHERE owner = ") + std::to_string(owner) +
+              " FOR UPDATE");
+        CHECK(failure_to_rescue(*b) == errc::store_unavailable);
+        check_upkeep(*b, self, person, schema);
+        CHECK(code_of([&] { b->rescue(10); }) == errc::store_unavailable);
+        other("COMMIT");
+    }
+    check_upkeep(*b, self, person, schema);
+    // With a new one it would not trust its eyes for a lease.
+    CHECK(connections(person, name) == before);
+    CHECK(ids_of(b->rescue(10)) == ids{1});
+}
+
+TEST_CASE(
+    "postgres: wherever the server refuses a rescue, the next call is as if it had not been") {
+    const postgres_schema schema;
+    const psql person(schema.url);
+    constexpr milliseconds lease(300);
+    const auto holder = schema.connect();
+    holder->open(with_lease(lease));
+    put_one(*holder, a_claimed_job(1));
+    auto options = schema.options();
+    options.pooled = GENERATE(false, true);
+    if (options.pooled) {
+        options.url = pgbouncer().url();
+    }
+    const auto b = postgres_backend(options);
+    const auto self = b->open(with_lease(lease)).owner;
+    // The first is met when it is decided, the others when the jobs are taken.
+    const std::string where = GENERATE(as<std::string>{}, "UPDATE OF spares ON @owners",
+                                       "INSERT ON @runs", "DELETE ON @claimed");
+    CAPTURE(options.pooled, where);
+    // It has no effect on a renewal, which sets NULL.
+    const std::string when = where.starts_with("UPDATE") ? " WHEN (NEW.spares IS NOT NULL)" : "";
+    person(
+        schema.sql("CREATE FUNCTION @refuse() RETURNS trigger LANGUAGE plpgsql AS"
+                   " $$BEGIN RAISE EXCEPTION 'no room' USING ERRCODE = '53100'; END$$"));
+    person(schema.sql("CREATE TRIGGER refuses BEFORE " + where + " FOR EACH ROW" + when +
+                      " EXECUTE FUNCTION @refuse()"));
+    CHECK(failure_to_rescue(*b) == errc::store_unavailable);
+    check_upkeep(*b, self, person, schema);
+    person(schema.sql("DROP FUNCTION @refuse() CASCADE"));
+    check_upkeep(*b, self, person, schema);
+    CHECK(ids_of(b->rescue(10)) == ids{1});
+}
+
+TEST_CASE("postgres: while a question waits, a lease is renewed") {
+    const postgres_schema schema;
+    const auto name = schema.name() + "_asked";
+    const auto b = postgres_backend(named(schema, name));
+    const auto self = b->open(with_lease(std::chrono::seconds(60))).owner;
+    const auto held = put_one(*b, a_claimed_job(1)).held;
+    const psql person(schema.url);
+    const auto at_first = connections(person, name);
+    CHECK(std::ranges::count(at_first, ' ') == 2);  // one for questions comes with the first
+
+    const psql other(schema.url);
+    other("BEGIN");
+    other(schema.sql("LOCK TABLE @runs IN ACCESS EXCLUSIVE MODE"));
+    std::vector<job_event> steps;
+    std::atomic<bool> answered = false;
+    std::jthread asking([&] {
+        code_of([&] { steps = b->history(1); });
+        answered = true;
+    });
+    CHECK(
+        eventually([&] { return !connections(person, name, "wait_event_type = 'Lock'").empty(); }));
+    const auto before = lease_of(person, schema, self);
+    std::atomic<bool> renewed = false;
+    std::jthread keeping([&] { renewed = !code_of([&] { b->renew(std::span(&held, 1)); }); });
+    CHECK(eventually([&] { return renewed.load(); }));
+    CHECK(lease_of(person, schema, self) != before);
+    CHECK_FALSE(answered);
+    other("COMMIT");
+    keeping.join();
+    asking.join();
+    CHECK(steps.size() == 2);
+    CHECK(std::ranges::count(connections(person, name), ' ') == 3);
 }

@@ -193,9 +193,30 @@ std::vector<rows> connection::run(std::span<const command> commands) {
     send(e, commands);
     receive(e);
     if (!e.state.empty()) {
+        leave_transaction();
         throw make_refused(place_.shown, e.state, e.said);
     }
     return std::move(e.results);
+}
+
+void connection::leave_transaction() noexcept {
+    const auto now = PQtransactionStatus(pg_);
+    if (now == PQTRANS_INTRANS || now == PQTRANS_INERROR) {
+        try {
+            // Without the settings that a pooler's connection gets: one that has failed refuses
+            // them, and what follows them.
+            exchange e;
+            e.items.push_back({0});
+            send_text("ROLLBACK", {});
+            sync();
+            receive(e);
+        } catch (...) {
+            close();
+        }
+    }
+    if (PQtransactionStatus(pg_) != PQTRANS_IDLE) {
+        close();
+    }
 }
 
 void connection::send(exchange& e, std::span<const command> commands) {
@@ -212,6 +233,10 @@ void connection::send(exchange& e, std::span<const command> commands) {
         }
         e.items.push_back({i});
     }
+    sync();
+}
+
+void connection::sync() {
     if (PQpipelineSync(pg_) == 0) {
         lost(true);
     }

@@ -57,7 +57,8 @@ public:
     ~connection() { close(); }
 
     /// Runs these as one transaction with one Sync: all of them or none. What each returned.
-    /// Throws broken or refused.
+    /// Throws broken or refused. A transaction that one of these began, or one of a call before,
+    /// is over then.
     std::vector<rows> run(std::span<const command> commands);
     std::vector<rows> run(std::initializer_list<command> commands) {
         return run(std::span(commands.begin(), commands.size()));
@@ -65,6 +66,9 @@ public:
     rows run(const std::string& sql, parameters values = {}) {
         return std::move(run({command{sql, std::move(values)}}).front());
     }
+
+    /// Rolls back what a BEGIN has left open, if anything; where that fails, closes the connection.
+    void leave_transaction() noexcept;
 
     /// Connects if it is not so; throws.
     void connect();
@@ -90,6 +94,7 @@ private:
     void send(exchange& e, std::span<const command> commands);
     void send_text(const std::string& sql, const parameters& values);
     void send_prepared(exchange& e, const command& c);
+    void sync();
     void receive(exchange& e);
     void take(exchange& e, PGresult* result);
     void wait(clock::time_point until, short events, bool sent);

@@ -191,44 +191,24 @@ bool store::rescue_some(const lost_owner& of, std::size_t limit,
     const std::lock_guard lock(s_->keeping);
     const auto& where = s_->where;
     static const std::string begin = "BEGIN";
-    static const std::string commit = "COMMIT";
-    static const std::string rollback = "ROLLBACK";
     const auto may = where.sql(begin_rescue);
-    const auto take = where.sql(take_from_owner);
     std::vector<command> opening{{begin, {}, true}};
     opening.push_back({not_synced()});
     opening.push_back(
         {may, parameters().int4(of.number).boolean(of.dead).time(of.locked_at).text(where.schema)});
     const auto decided = s_->kept.run(opening);
-    if (decided[2].size() == 0) {
-        s_->kept.run({{rollback, {}, true}});
-        return false;
-    }
-    const std::string reason =
-        of.dead ? "its process died" : "its process did not renew its lease in time";
-    // It fails where the transaction has gone with its connection, and all that follows with it.
-    static const std::string within = "SAVEPOINT taken";
-    std::vector<command> closing{{within, {}, true}};
-    closing.push_back({take, parameters()
-                                 .int4(of.number)
-                                 .int8(static_cast<std::int64_t>(limit))
-                                 .boolean(decided[2].boolean(0, 0))
-                                 .int4(asked_.quarantine_after)
-                                 .int4(static_cast<std::int32_t>(of.dead ? run_note::crashed
-                                                                         : run_note::lease_ended))
-                                 .text(reason)});
-    closing.push_back(s_->writer.notify());
-    const auto leave = where.sql(
-        "DELETE FROM @owners o WHERE o.owner = $1::integer AND NOT"
-        " EXISTS (SELECT FROM @claimed c WHERE c.owner = o.owner)");
-    closing.push_back({leave, parameters().int4(of.number)});
-    closing.push_back({commit, {}, true});
     std::vector<rows> found;
     try {
-        found = s_->kept.run(closing);
-    } catch (const refused&) {
-        s_->kept.run({{rollback, {}, true}});
+        if (decided[2].size() > 0) {
+            found = take_from(of, limit, decided[2].boolean(0, 0));
+        }
+    } catch (...) {
+        s_->kept.leave_transaction();
         throw;
+    }
+    if (found.empty()) {
+        s_->kept.leave_transaction();
+        return false;
     }
     std::vector<rescued_job> some;
     some.reserve(static_cast<std::size_t>(found[1].size()));
@@ -241,6 +221,33 @@ bool store::rescue_some(const lost_owner& of, std::size_t limit,
     std::ranges::sort(some, {}, &rescued_job::id);
     rescued.insert(rescued.end(), some.begin(), some.end());
     return some.size() == limit;
+}
+
+/// The second half of that transaction, and its end.
+std::vector<rows> store::take_from(const lost_owner& of, std::size_t limit, bool spares) {
+    const auto& where = s_->where;
+    static const std::string commit = "COMMIT";
+    const auto take = where.sql(take_from_owner);
+    const std::string reason =
+        of.dead ? "its process died" : "its process did not renew its lease in time";
+    // It fails where the transaction has gone with its connection, and all that follows with it.
+    static const std::string within = "SAVEPOINT taken";
+    std::vector<command> closing{{within, {}, true}};
+    closing.push_back({take, parameters()
+                                 .int4(of.number)
+                                 .int8(static_cast<std::int64_t>(limit))
+                                 .boolean(spares)
+                                 .int4(asked_.quarantine_after)
+                                 .int4(static_cast<std::int32_t>(of.dead ? run_note::crashed
+                                                                         : run_note::lease_ended))
+                                 .text(reason)});
+    closing.push_back(s_->writer.notify());
+    const auto leave = where.sql(
+        "DELETE FROM @owners o WHERE o.owner = $1::integer AND NOT"
+        " EXISTS (SELECT FROM @claimed c WHERE c.owner = o.owner)");
+    closing.push_back({leave, parameters().int4(of.number)});
+    closing.push_back({commit, {}, true});
+    return s_->kept.run(closing);
 }
 
 }  // namespace postlude::detail::postgres

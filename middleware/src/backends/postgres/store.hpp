@@ -85,6 +85,7 @@ private:
     struct lost_owner;
     std::vector<lost_owner> look_for_the_lost(bool& some_may_come_back);
     bool rescue_some(const lost_owner& of, std::size_t limit, std::vector<rescued_job>& rescued);
+    std::vector<rows> take_from(const lost_owner& of, std::size_t limit, bool spares);
 
     /// Not synced: what is lost with the server's power is seen to be so.
     std::vector<rows> keep_up(std::vector<command> commands);
