@@ -220,21 +220,6 @@ TEST_CASE("redis: a process whose number was given to another one stops, and say
     CHECK_THAT(text, Contains("restart this process"));
 }
 
-TEST_CASE("redis: a server whose memory is full refuses jobs, and takes the ends of runs") {
-    store_server server("redis");
-    redis_store store(server.url());
-    store.add(store.job());
-    const auto taken = store.take();
-    REQUIRE(taken.size() == 1);
-    redis_admin admin(server.url());
-    REQUIRE(admin({"CONFIG", "SET", "maxmemory", "1"}) == "OK");
-    const auto p = store.job();
-    const settlement done{taken[0].held, verdict::done, {}, {}, {}};
-    const auto result = store->commit({&p, 1}, {&done, 1});
-    CHECK(result.puts.at(0).what == outcome::refused);
-    CHECK(result.settlements.at(0) == settled::accepted);
-}
-
 TEST_CASE("redis: a primary that becomes a replica is unavailable until it is one again") {
     store_server server("redis");
     redis_store store(server.url());

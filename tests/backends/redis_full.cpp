@@ -2,12 +2,14 @@
 //
 // A server whose memory is full for long: what makes room goes on, and so does who does it.
 #include "redis_support.hpp"
+#include "support/tcp_proxy.hpp"
 
 #include <optional>
 
 using namespace postlude;
 using namespace test;
 using Catch::Matchers::Contains;
+using outcome = put_result::outcome;
 
 namespace {
 
@@ -56,15 +58,49 @@ TEST_CASE_METHOD(filling, "redis: a server whose memory is full stores no jobs, 
     CHECK_THAT(text, Contains("memory is full"));
 }
 
-TEST_CASE_METHOD(filling, "redis: ends of runs go on while memory is full") {
+TEST_CASE_METHOD(filling,
+                 "redis: ends of runs go on while memory is full, and jobs beside them wait") {
     store.add(store.job());
     const auto taken = take_one();
+    auto p = store.job();
+    auto never = store.job();
+    never.job.priority = 4;
     fill();
     settlement done{taken.held, verdict::done, {}, {}, {}};
     SECTION("alone") {}
     SECTION("with a follow-up of a new kind") { done.follow_ups = {store.job("news")}; }
-    CHECK(store->commit({}, {&done, 1}).settlements.at(0) == settled::accepted);
+    const auto result = store->commit(std::vector{p, never}, {&done, 1});
+    REQUIRE(result.puts.size() == 2);
+    CHECK(result.puts[0].what == outcome::unknown);
+    CHECK(result.puts[1].what == outcome::refused);
+    CHECK(result.settlements.at(0) == settled::accepted);
+    make_room();
+    CHECK(store->find({.ids = {p.job.id}}).empty());
+    store.add(p);
     CHECK(store->find({.kind = "news"}).size() == done.follow_ups.size());
+}
+
+TEST_CASE("redis: ends of runs whose answer is lost while memory is full are in doubt") {
+    tcp_proxy proxy(static_cast<unsigned short>(std::stoi(shared_redis().port())));
+    redis_store store("redis://127.0.0.1:" + std::to_string(proxy.port()) +
+                      "?timeout=1500&prefix=" + new_prefix());
+    store.add(store.job());
+    const auto taken = store.take();
+    REQUIRE(taken.size() == 1);
+    const auto p = store.job();
+    const settlement done{taken[0].held, verdict::done, {}, {}, {}};
+    {
+        const redis_setting full("maxmemory", "1");
+        proxy.pass_only([&](std::string_view answer) {
+            return !answer.starts_with("*2\r\n");  // both parts of what a commit answers
+        });
+        const auto result = store->commit({&p, 1}, {&done, 1});
+        CHECK(result.puts.at(0).what == outcome::unknown);
+        CHECK(result.settlements.at(0) == settled::unknown);
+    }
+    proxy.pass_only({});
+    CHECK(store.settle(taken[0].held, verdict::done) == settled::lost_lease);
+    CHECK(store.view(taken[0].job.id).state == job_state::done);
 }
 
 TEST_CASE_METHOD(filling, "redis: a process lives on while memory is full") {

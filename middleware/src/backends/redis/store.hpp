@@ -90,6 +90,8 @@ private:
         to_.fail(errc::store_unavailable, "the server forgets this process again and again");
     }
 
+    commit_result try_commit(std::span<const put> puts, std::span<const settlement> settlements,
+                             std::uint64_t claim, deadline until);
     commit_result commit_all(std::span<const put> puts, std::span<const settlement> settlements,
                              std::uint64_t claim, deadline until);
     struct batch_writer;
