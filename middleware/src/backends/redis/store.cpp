@@ -69,6 +69,7 @@ session::session(const location& to, const open_options& asked, format known)
       claims(to),
       news(to),
       others(to),
+      questions(to),
       owner(to, texts.enter, asked.lease, known, [this] { lanes.forget(); }),
       lanes(owner, texts.lane, to.key("lanes")),
       quarantine_after(asked.quarantine_after) {

@@ -41,6 +41,7 @@ struct session {
     line claims;  ///< its mutex is held for `news`, too
     connection news;
     line others;
+    line questions;  ///< of people, which may take long; connected by the first one
     registration owner;
     lane_table lanes;
     std::map<std::string, std::size_t, std::less<>> groups;  ///< by kind
