@@ -2,7 +2,10 @@
 #include "redis_support.hpp"
 
 #include "backends/redis/scripts.hpp"
+#include "support/tcp_proxy.hpp"
 
+#include <future>
+#include <latch>
 #include <thread>
 
 using namespace postlude;
@@ -220,22 +223,32 @@ TEST_CASE("redis: a process whose number was given to another one stops, and say
     CHECK_THAT(text, Contains("restart this process"));
 }
 
-TEST_CASE("redis: a server whose memory is full refuses jobs, and takes the ends of runs") {
-    store_server server("redis");
-    redis_store store(server.url());
-    store.add(store.job());
-    const auto taken = store.take();
-    REQUIRE(taken.size() == 1);
-    redis_admin admin(server.url());
-    REQUIRE(admin({"CONFIG", "SET", "maxmemory", "1"}) == "OK");
-    const auto [code, text] = what_fails([&] { store.add(store.job()); });
-    CHECK(code == errc::store_unavailable);
-    CHECK_THAT(text, Contains("memory is full"));
-    const auto p = store.job();
-    const settlement done{taken[0].held, verdict::done, {}, {}, {}};
-    const auto result = store->commit({&p, 1}, {&done, 1});
-    CHECK(result.puts.at(0).what == outcome::refused);
-    CHECK(result.settlements.at(0) == settled::accepted);
+TEST_CASE("redis: a question that takes its time holds up no leases") {
+    const std::string text = R"(["never answered"])";
+    std::latch asked{1};
+    tcp_proxy proxy(static_cast<unsigned short>(std::stoi(shared_redis().port())));
+    redis_store store(
+        "redis://127.0.0.1:" + std::to_string(proxy.port()) + "?prefix=" + new_prefix(),
+        10 * patience);
+    auto p = store.job();
+    p.job.arguments = text;
+    store.add(p);
+    proxy.pass_only([&](std::string_view answer) {
+        if (answer.find(text) == answer.npos) {
+            return true;
+        }
+        asked.count_down();
+        return false;
+    });
+    boost::system::error_code answer;
+    std::jthread person([&] { answer = what_fails([&] { store->find({}); }).first; });
+    asked.wait();
+    auto renewed = std::async(std::launch::async, [&] { return store->renew({}); });
+    CHECK(renewed.wait_for(patience) == std::future_status::ready);
+    proxy.cut();
+    CHECK(renewed.get().empty());
+    person.join();
+    CHECK(answer == errc::store_unavailable);
 }
 
 TEST_CASE("redis: a primary that becomes a replica is unavailable until it is one again") {

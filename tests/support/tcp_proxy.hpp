@@ -6,6 +6,7 @@
 
 #include <array>
 #include <atomic>
+#include <functional>
 #include <latch>
 #include <memory>
 #include <mutex>
@@ -62,6 +63,11 @@ public:
         at->arrived.wait();
         return {nullptr, [at](void*) { at->done.count_down(); }};
     }
+    /// Whether a piece of what the server sends passes; asked in the proxy's thread.
+    void pass_only(std::function<bool(std::string_view)> passes) {
+        const std::lock_guard lock(mutex_);
+        passes_ = std::move(passes);
+    }
     /// Replaces a text that the server sends by one of the same length, where it comes in one
     /// piece.
     void replace(std::string from, std::string to) {
@@ -107,8 +113,9 @@ private:
                                                                boost::system::error_code ec,
                                                                std::size_t n) {
             std::string_view bytes(buffer->data(), n);
-            const std::string changed = &from == &of->server ? changed_text(bytes) : "";
-            if (!ec && !swallows_) {
+            const bool answers = &from == &of->server;
+            const std::string changed = answers ? changed_text(bytes) : "";
+            if (!ec && !swallows_ && (!answers || may_pass(bytes))) {
                 boost::asio::write(to, boost::asio::buffer(changed.empty() ? bytes : changed), ec);
             }
             if (ec) {
@@ -120,6 +127,10 @@ private:
         });
     }
 
+    bool may_pass(std::string_view bytes) {
+        const std::lock_guard lock(mutex_);
+        return !passes_ || passes_(bytes);
+    }
     std::string changed_text(std::string_view bytes) {
         const std::lock_guard lock(mutex_);
         const auto found = from_.empty() ? bytes.npos : bytes.find(from_);
@@ -135,6 +146,7 @@ private:
     std::mutex mutex_;
     std::string from_;
     std::string to_;
+    std::function<bool(std::string_view)> passes_;
     std::thread thread_;
 };
 

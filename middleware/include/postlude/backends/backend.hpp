@@ -106,7 +106,8 @@ struct put_result {
     enum class outcome : std::uint8_t {
         stored,
         refused,  ///< certainly not stored, and never will be: asked for what can't be
-        unknown,  ///< the connection broke at the wrong moment
+        unknown,  ///< the connection broke at the wrong moment, or there was no room: to be put
+                  ///< again, or withdrawn
     };
     outcome what = outcome::refused;
     receipt held;  ///< of one that was put as claimed

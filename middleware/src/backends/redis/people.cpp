@@ -16,9 +16,9 @@ constexpr std::size_t look_size = 500;
 }  // namespace
 
 std::vector<queue_stats> store::stats() {
-    const std::lock_guard lock(s_->others.mutex);
+    const std::lock_guard lock(s_->questions.mutex);
     const auto answer =
-        run(s_->others.server, s_->texts.stats, soon(), [](command&, const std::string&) {});
+        run(s_->questions.server, s_->texts.stats, soon(), [](command&, const std::string&) {});
     std::map<std::pair<std::string, std::string>, queue_stats> table;
     for (std::size_t i = 0; i + 5 < answer.size(); i += 6) {
         const auto number = [&](std::size_t k) {
@@ -67,8 +67,8 @@ std::vector<job_view> store::find(const job_query& query) {
     if (query.limit == 0) {
         return {};
     }
-    const std::lock_guard lock(s_->others.mutex);
-    search s{query, s_->lanes.refresh(s_->others.server, soon()), {}, {}, {}};
+    const std::lock_guard lock(s_->questions.mutex);
+    search s{query, s_->lanes.refresh(s_->questions.server, soon()), {}, {}, {}};
     std::vector<std::string> ready;
     for (std::size_t i = 0; i < s.lanes.size(); ++i) {
         if (s.wants(s.lanes[i])) {
@@ -114,7 +114,7 @@ void store::look_through(search& s, const std::string& source, std::span<const j
     std::string position = "0";
     while (!position.empty() && !s.has_enough()) {
         const auto answer =
-            run(s_->others.server, s_->texts.find, until, [&](command& c, const std::string&) {
+            run(s_->questions.server, s_->texts.find, until, [&](command& c, const std::string&) {
                 c.add(source).add(position).add(look_size);
                 c.add(s.query.state ? static_cast<int>(*s.query.state) : 0);
                 c.add(s.query.request_id).add(s.query.tag).add(s.lane_filter);
@@ -135,8 +135,8 @@ void store::look_through(search& s, const std::string& source, std::span<const j
 }
 
 std::vector<job_event> store::history(job_id id) {
-    const std::lock_guard lock(s_->others.mutex);
-    const auto answer = run(s_->others.server, s_->texts.history, soon(),
+    const std::lock_guard lock(s_->questions.mutex);
+    const auto answer = run(s_->questions.server, s_->texts.history, soon(),
                             [&](command& c, const std::string&) { c.add(write_id(id)); });
     return answer.size() == 0 ? std::vector<job_event>() : stored_job(answer, 0).way();
 }

@@ -8,6 +8,7 @@ const char* const lane_text = R"lua(
 if not registered() then return redis.error_reply('POSTLUDEOWNER is not registered') end
 local known = redis.call('HGET', base .. 'lane_numbers', ARGV[3])
 if known then return tonumber(known) end
+write_though_full()  -- a run's end may need it for a follow-up
 local number = redis.call('RPUSH', base .. 'lanes', ARGV[3]) - 1
 redis.call('HSET', base .. 'lane_numbers', ARGV[3], number)
 return number
@@ -344,10 +345,10 @@ for i, id in ipairs(ids) do
         runs[i] = ''
         if source.suspect then crashes = string.match(bodies[i], '^%d+ %d+ %d+ (%d+)') end
     end
+    remove_taken(source)  -- first, as it needs no memory
     if source.suspect then redis.call('HSET', base .. 'suspects', me, id) end
     entries[#entries + 1] = id
     entries[#entries + 1] = prefix .. places[i] .. ' ' .. crashes .. ' ' .. source.lane
-    remove_taken(source)
 end
 each('HSET', 'claimed:' .. me, entries)
 redis.call('ZADD', base .. 'leases', text(now + ARGV[3]), me)

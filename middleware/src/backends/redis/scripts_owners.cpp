@@ -27,6 +27,7 @@ if version > tonumber(ARGV[4]) and oldest > tonumber(ARGV[4]) then
     return redis.error_reply('POSTLUDENEWER ' .. version .. ' ' .. oldest)
 end
 local next_owner = tonumber(redis.call('HGET', meta, 'next_owner'))
+write_though_full()
 if me == '0' then
     if next_owner >= 8388608 then return redis.error_reply('POSTLUDEFULL of owners') end
     me = tostring(next_owner)
@@ -73,6 +74,7 @@ return #held / 2
 // lost, from 0.
 const char* const renew_text = R"lua(
 if not registered() then return redis.error_reply('POSTLUDEOWNER is not registered') end
+write_though_full()
 redis.call('ZADD', base .. 'leases', text(now + ARGV[3]), me)
 local ids = {}
 for i = 4, #ARGV, 2 do ids[#ids + 1] = ARGV[i] end

@@ -70,6 +70,7 @@ local function amend(id)
     if not body then return '1' end
     local job = find(id, body)
     if what == '0' and job.state == 2 or what == '1' and job.state > 2 then return '2' end
+    if job.in_list then write_though_full() end  -- all others are taken out of somewhere first
     if what ~= '0' or not job.in_list then take_out(id, job) end
     if what == '0' then
         retry(id, job)
@@ -100,6 +101,7 @@ elseif age < now then
 end
 if #ids == 0 then return 0 end
 local bodies = get_all('jobs', ids)
+redis.call('ZREMRANGEBYRANK', key, 0, #ids - 1)  -- first, as it needs no memory
 for i, id in ipairs(ids) do
     if bodies[i] then
         for _, tag in ipairs(tags_of(bodies[i])) do
@@ -111,7 +113,6 @@ for i, id in ipairs(ids) do
         end
     end
 end
-redis.call('ZREMRANGEBYRANK', key, 0, #ids - 1)
 each('HDEL', 'ended', ids)
 each('HDEL', 'runs', ids)
 each('HDEL', 'jobs', ids)

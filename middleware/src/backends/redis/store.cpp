@@ -69,6 +69,7 @@ session::session(const location& to, const open_options& asked, format known)
       claims(to),
       news(to),
       others(to),
+      questions(to),
       owner(to, texts.enter, asked.lease, known, [this] { lanes.forget(); }),
       lanes(owner, texts.lane, to.key("lanes")),
       quarantine_after(asked.quarantine_after) {
@@ -216,22 +217,32 @@ commit_result store::commit(std::span<const put> puts, std::span<const settlemen
     const std::lock_guard lock(s_->commits.mutex);
     const auto claim = ++s_->claim_count;
     const auto until = soon();
-    const auto& server = s_->commits.server;
     try {
-        return commit_all(puts, settlements, claim, until);
+        return try_commit(puts, settlements, claim, until);
     } catch (const boost::system::system_error&) {
-        if (server.in_doubt()) {
-            s_->owner.in_doubt();
-            return fate_unknown(puts, settlements, claim);
-        }
         // Ends of runs make room, so they must not wait for it with the puts.
-        if (!server.was_full() || puts.empty() || settlements.empty()) {
+        if (!s_->commits.server.was_full() || puts.empty() || settlements.empty()) {
             throw;
         }
     }
-    auto r = commit_all({}, settlements, claim, until);
-    r.puts.assign(puts.size(), {});
+    auto r = try_commit({}, settlements, claim, until);
+    // There may be room for them later, so they are not refused for good.
+    r.puts = fate_unknown(puts, {}, claim).puts;
     return r;
+}
+
+/// As `commit_all`, which throws even when it may have been carried out.
+commit_result store::try_commit(std::span<const put> puts, std::span<const settlement> settlements,
+                                std::uint64_t claim, deadline until) {
+    try {
+        return commit_all(puts, settlements, claim, until);
+    } catch (const boost::system::system_error&) {
+        if (!s_->commits.server.in_doubt()) {
+            throw;
+        }
+        s_->owner.in_doubt();
+        return fate_unknown(puts, settlements, claim);
+    }
 }
 
 commit_result store::commit_all(std::span<const put> puts, std::span<const settlement> settlements,

@@ -41,6 +41,7 @@ struct session {
     line claims;  ///< its mutex is held for `news`, too
     connection news;
     line others;
+    line questions;  ///< of people, which may take long; connected by the first one
     registration owner;
     lane_table lanes;
     std::map<std::string, std::size_t, std::less<>> groups;  ///< by kind
@@ -90,6 +91,8 @@ private:
         to_.fail(errc::store_unavailable, "the server forgets this process again and again");
     }
 
+    commit_result try_commit(std::span<const put> puts, std::span<const settlement> settlements,
+                             std::uint64_t claim, deadline until);
     commit_result commit_all(std::span<const put> puts, std::span<const settlement> settlements,
                              std::uint64_t claim, deadline until);
     struct batch_writer;
