@@ -125,7 +125,8 @@ def endure(place, begin, end, meanwhile):
         longest[0] = max(longest[0], time.monotonic() - start)
         return answers[id]
 
-    load = Load(place.port, 8, 1_000_000, lambda n: f"/durable?n={n}&ms=1")
+    # Without a pause there would be no requests left when a server is slow to start.
+    load = Load(place.port, 8, 1_000_000, lambda n: f"/durable?n={n}&ms=1", pause=0.01)
     with place.client() as client:
         load.wait(200)
         require(post(client, "/durable?how=gate", "running") == 202, "not accepted before")

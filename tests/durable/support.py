@@ -302,10 +302,11 @@ class Client:
 class Load:
     """Requests from several clients at one time, each on a connection of its own."""
 
-    def __init__(self, port, clients, total, target, first=0):
-        """The requests `first` to `total`, that not included."""
+    def __init__(self, port, clients, total, target, first=0, pause=0.0):
+        """The requests `first` to `total`, that not included; `pause` in seconds after a 503."""
         self.total = total
         self.first = first
+        self.pause = pause
         self.answers = {}  # by request
         self.failure = None
         self.ending = False
@@ -322,6 +323,8 @@ class Load:
             with Client(port) as client:
                 while not self.ending and (n := next(numbers)) < self.total:
                     self.answers[f"r{n}"] = client.post(target(n), f"r{n}")
+                    if self.pause and self.answers[f"r{n}"] == 503:
+                        time.sleep(self.pause)
         except Exception as failure:  # told by `wait`
             self.failure = failure
 
