@@ -115,8 +115,7 @@ public:
     /// Also what the decryption holds.
     bool has_unread() override {
         auto* const ssl = stream_.native_handle();
-        return SSL_has_pending(ssl) != 0 || BIO_pending(SSL_get_rbio(ssl)) > 0 ||
-               transport::has_unread();
+        return SSL_has_pending(ssl) != 0 || BIO_pending(SSL_get_rbio(ssl)) > 0 || has_arrived();
     }
 
     awaitable<io_result> end() override {
