@@ -15,6 +15,7 @@
 #include <boost/system/system_error.hpp>
 
 #include <atomic>
+#include <csignal>
 #include <filesystem>
 #include <mutex>
 #include <string>
@@ -201,6 +202,33 @@ TEST_CASE("over the connection limit a client that stops within a record of TLS 
     }
     CHECK(running.server.counters().evicted == 5);
     CHECK(running.server.counters().refused == 0);
+}
+
+TEST_CASE("HTTPS: the refusal of a body reaches a client that sends all of it before it reads") {
+    constexpr std::size_t size = 20 << 20;
+    const certificate_files files("one");
+    tls_server running(with(files, {.body_limit = 1 << 20, .body_timeout = test::patience}));
+    running.start();
+    // OpenSSL writes to sockets in a way that raises it; a write that fails is enough.
+    auto* const before = std::signal(SIGPIPE, SIG_IGN);
+    for (const bool announced : {true, false}) {
+        auto client = running.connect();
+        const auto head = std::string("POST / HTTP/1.1\r\nHost: t\r\n");
+        if (announced) {
+            CHECK(client.send(head + "Content-Length: " + std::to_string(size) + "\r\n\r\n"));
+            CHECK(client.send(std::string(size, 'x')));
+        } else {
+            CHECK(client.send(head + "Transfer-Encoding: chunked\r\n\r\n1400000\r\n" +
+                              std::string(size, 'x') + "\r\n0\r\n\r\n"));
+        }
+        const auto got = client.read();
+        REQUIRE(got);
+        CHECK(got->result() == status::payload_too_large);
+        CHECK(!got->keep_alive());
+        CHECK(client.ended());
+        CHECK(client.ended_well());
+    }
+    std::signal(SIGPIPE, before);
 }
 
 TEST_CASE("over TLS a task waits until its response has gone to the stream below") {

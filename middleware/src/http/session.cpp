@@ -467,11 +467,15 @@ awaitable<bool> session::serve_whole(exchange_parts& parts) {
 
 awaitable<void> session::linger() {
     pace_.enter(phase::closing);
+    const auto last = clock::now() + service_.options.body_timeout;
     auto [failed, none] = co_await transport_->end();
     while (!failed && !overdue(clock::now())) {
         in_.clear();
         const auto [ec, n] = co_await transport_->read_some(in_.prepare(idle_buffer));
         failed = ec;
+        if (!stopping() && clock::now() < last) {
+            pace_.progress(n);
+        }
     }
 }
 

@@ -144,7 +144,8 @@ private:
     /// Answers a request whose body is no good; likewise.
     boost::asio::awaitable<bool> refuse(status why, exchange_parts& parts);
     /// Ends the connection so that the client can read the last response: closing while it still
-    /// sends would reset it.
+    /// sends would reset it. What it sends is dropped while it gets on with that, but not for much
+    /// longer than `body_timeout`.
     boost::asio::awaitable<void> linger();
     void leave();
     void cut(const std::exception_ptr& error) const;

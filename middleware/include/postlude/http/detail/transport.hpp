@@ -68,7 +68,8 @@ public:
     /// Bytes have come that nobody has read. Those that a read which still waits has taken from the
     /// system are too few for it to return any.
     virtual bool has_unread() { return has_arrived(); }
-    /// Tells the peer that nothing more will come.
+    /// Tells the peer that nothing more will come. What is read afterwards tells only when the
+    /// peer has ended too: over TLS it is no longer decrypted.
     virtual boost::asio::awaitable<io_result> end() = 0;
 
     /// What waits ends with operation_aborted.
