@@ -11,6 +11,7 @@
 #include <boost/system/system_error.hpp>
 
 #include <atomic>
+#include <exception>
 #include <mutex>
 #include <set>
 #include <stdexcept>
@@ -168,6 +169,68 @@ TEST_CASE("a body over the limit is 413, and what is malformed 400, as the last 
     running.stop();
     CHECK(ran.ran() == failed);
     CHECK(running.log.count({"the handler of"}) == 0);  // it is no fault of his
+}
+
+TEST_CASE("a handler that catches what is wrong with the body answers as it likes, and in whole") {
+    const bool in_pieces = GENERATE(false, true);
+    server_options options;
+    options.body_limit = 1'000;
+    conditions ran;
+    streaming_server running(
+        [&](exchange& e) -> awaitable<void> {
+            ran.register_all(e.after());
+            bool too_large = false;
+            try {
+                while (!(co_await e.read()).empty()) {
+                }
+            } catch (const boost::system::system_error& error) {
+                too_large = error.code() == boost::beast::http::error::body_limit;
+            }
+            CHECK(too_large);
+            if (in_pieces) {
+                co_await e.begin(text(status::ok, "at most "));
+                co_await e.write("a thousand");
+            } else {
+                co_await e.respond(text(status::ok, "at most a thousand"));
+            }
+        },
+        std::move(options));
+    auto client = running.connect();
+    const auto got = client.ask(chunked + chunks_of(1'001, 100));
+    CHECK(got.result() == status::ok);
+    CHECK(got.body() == "at most a thousand");
+    CHECK((got.count("Transfer-Encoding") == 1) == in_pieces);
+    CHECK(!got.keep_alive());
+    CHECK(client.ended());
+    CHECK(!client.was_reset());
+    running.stop();
+    CHECK(ran.ran() == succeeded);
+    CHECK(running.log.count({"the handler of"}) == 0);
+}
+
+TEST_CASE("a handler that throws again what was wrong with the body cuts its own response") {
+    server_options options;
+    options.body_limit = 1'000;
+    conditions ran;
+    streaming_server running(
+        [&](exchange& e) -> awaitable<void> {
+            ran.register_all(e.after());
+            std::exception_ptr wrong;
+            try {
+                while (!(co_await e.read()).empty()) {
+                }
+            } catch (...) {
+                wrong = std::current_exception();
+            }
+            co_await e.begin(text(status::payload_too_large, "at most "));
+            std::rethrow_exception(wrong);
+        },
+        std::move(options));
+    auto client = running.connect();
+    client.send(chunked + chunks_of(1'001, 100));
+    CHECK(client.read_to_end().ends_with("\r\n\r\n8\r\nat most \r\n"));
+    running.stop();
+    CHECK(ran.ran() == failed);
 }
 
 TEST_CASE("a body that does not get on is answered with 408, also one that drips") {

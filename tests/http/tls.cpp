@@ -6,6 +6,7 @@
 #include "support/certificate_files.hpp"
 #include "support/child_program.hpp"
 #include "support/running_server.hpp"
+#include "support/socket_queue.hpp"
 #include "support/tls_client.hpp"
 
 #include <boost/asio/steady_timer.hpp>
@@ -14,6 +15,7 @@
 #include <boost/system/system_error.hpp>
 
 #include <atomic>
+#include <csignal>
 #include <filesystem>
 #include <mutex>
 #include <string>
@@ -66,6 +68,9 @@ std::string why_not(server_options options) {
     }
     return "";
 }
+
+/// The beginning of a record that is to hold 256 bytes of application data.
+const std::string record("\x17\x03\x03\x01\x00 so much of it", 18);
 
 std::string get(const std::string& target, const std::string& more = "") {
     return "GET " + target + " HTTP/1.1\r\nHost: t\r\n" + more + "\r\n";
@@ -150,6 +155,80 @@ TEST_CASE("a handshake that does not get on is ended in time") {
     REQUIRE(test::eventually([&] { return running.server.counters().connections == 0; }));
     CHECK(running.server.counters().timed_out == 2);
     CHECK(running.server.counters().malformed == 0);
+}
+
+TEST_CASE("a client that stops within a record of TLS is silent, and its connection closed") {
+    const auto part = GENERATE_COPY(record.substr(0, 3), record.substr(0, 12));
+    const certificate_files files("one");
+    tls_server running(with(files, {.header_timeout = 1s, .keep_alive_timeout = 1s}));
+    running.start();
+    const test::socket_queue queue;
+    auto client = running.connect();
+    CHECK(client.get("/").body() == "0");
+    REQUIRE(client.send_bare(part, queue));
+    CHECK(client.ended());
+    CHECK(client.ended_well());
+}
+
+TEST_CASE("a client that stops within a record of TLS does not hold up a stop") {
+    const auto part = GENERATE_COPY(record.substr(0, 3), record.substr(0, 12));
+    const certificate_files files("one");
+    tls_server running(with(files, {.drain = test::patience}));
+    running.start();
+    const test::socket_queue queue;
+    auto client = running.connect();
+    CHECK(client.get("/").body() == "0");
+    REQUIRE(client.send_bare(part, queue));
+    std::jthread stopper([&] { CHECK(running.stop().clean()); });
+    CHECK(client.ended());
+    CHECK(client.ended_well());
+    stopper.join();
+    CHECK(running.log.count({"connections are cut"}) == 0);
+}
+
+TEST_CASE("over the connection limit a client that stops within a record of TLS makes room") {
+    const certificate_files files("one");
+    tls_server running(with(files, {.connection_limit = 1}));
+    running.start();
+    const test::socket_queue queue;
+    auto before = running.connect();
+    CHECK(before.get("/").body() == "0");
+    for (int i = 0; i < 5; ++i) {
+        REQUIRE(before.send_bare(record.substr(0, 12), queue));
+        auto next = running.connect();
+        CHECK(next.get("/").body() == "0");
+        CHECK(before.ended());
+        before = std::move(next);
+    }
+    CHECK(running.server.counters().evicted == 5);
+    CHECK(running.server.counters().refused == 0);
+}
+
+TEST_CASE("HTTPS: the refusal of a body reaches a client that sends all of it before it reads") {
+    constexpr std::size_t size = 20 << 20;
+    const certificate_files files("one");
+    tls_server running(with(files, {.body_limit = 1 << 20, .body_timeout = test::patience}));
+    running.start();
+    // OpenSSL writes to sockets in a way that raises it; a write that fails is enough.
+    auto* const before = std::signal(SIGPIPE, SIG_IGN);
+    for (const bool announced : {true, false}) {
+        auto client = running.connect();
+        const auto head = std::string("POST / HTTP/1.1\r\nHost: t\r\n");
+        if (announced) {
+            CHECK(client.send(head + "Content-Length: " + std::to_string(size) + "\r\n\r\n"));
+            CHECK(client.send(std::string(size, 'x')));
+        } else {
+            CHECK(client.send(head + "Transfer-Encoding: chunked\r\n\r\n1400000\r\n" +
+                              std::string(size, 'x') + "\r\n0\r\n\r\n"));
+        }
+        const auto got = client.read();
+        REQUIRE(got);
+        CHECK(got->result() == status::payload_too_large);
+        CHECK(!got->keep_alive());
+        CHECK(client.ended());
+        CHECK(client.ended_well());
+    }
+    std::signal(SIGPIPE, before);
 }
 
 TEST_CASE("over TLS a task waits until its response has gone to the stream below") {

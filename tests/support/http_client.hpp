@@ -90,21 +90,7 @@ public:
     /// Sends, then waits until the other end has read everything, so that what is sent next comes
     /// to it in a read of its own. False when the connection does not take it any more.
     bool send_apart(std::string_view bytes, const socket_queue& queue) {
-        sockaddr_in mine{};
-        sockaddr_in other{};
-        socklen_t size = sizeof mine;
-        if (!send(bytes) || ::getsockname(fd_, reinterpret_cast<sockaddr*>(&mine), &size) != 0 ||
-            ::getpeername(fd_, reinterpret_cast<sockaddr*>(&other), &size) != 0) {
-            return false;
-        }
-        const auto deadline = std::chrono::steady_clock::now() + patience;
-        while (queue.unread(other, mine) != 0) {
-            if (std::chrono::steady_clock::now() > deadline) {
-                throw std::runtime_error("the other end does not read");
-            }
-            std::this_thread::yield();
-        }
-        return true;
+        return send(bytes) && wait_until_read(queue);
     }
 
     /// The next response; nothing when the connection ends before its first byte. Throws when it
@@ -214,6 +200,25 @@ public:
 
 protected:
     int descriptor() const { return fd_; }
+
+    /// Waits until the other end has read everything. False when the connection has ended.
+    bool wait_until_read(const socket_queue& queue) const {
+        sockaddr_in mine{};
+        sockaddr_in other{};
+        socklen_t size = sizeof mine;
+        if (::getsockname(fd_, reinterpret_cast<sockaddr*>(&mine), &size) != 0 ||
+            ::getpeername(fd_, reinterpret_cast<sockaddr*>(&other), &size) != 0) {
+            return false;
+        }
+        const auto deadline = std::chrono::steady_clock::now() + patience;
+        while (queue.unread(other, mine) != 0) {
+            if (std::chrono::steady_clock::now() > deadline) {
+                throw std::runtime_error("the other end does not read");
+            }
+            std::this_thread::yield();
+        }
+        return true;
+    }
 
     // As send and recv are.
     virtual ssize_t transmit(std::string_view bytes) {

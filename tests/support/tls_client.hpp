@@ -44,6 +44,13 @@ public:
         }
     }
 
+    /// Sends bytes as they are, such as a part of a record, and waits until the other end has read
+    /// them. False when the connection does not take them any more.
+    bool send_bare(std::string_view bytes, const socket_queue& queue) {
+        return http_client::transmit(bytes) == static_cast<ssize_t>(bytes.size()) &&
+               wait_until_read(queue);
+    }
+
     /// The common name in the server's certificate.
     std::string name() const {
         const std::unique_ptr<X509, by<X509_free>> cert(SSL_get1_peer_certificate(ssl_.get()));

@@ -20,7 +20,8 @@ public:
         case errc::bad_option: return "an option is out of its range";
         case errc::task_stopped: return "the task stopped when it was asked to";
         case errc::no_thread: return "the system refused a thread";
-        case errc::bad_header: return "a field of the response holds a line end or a NUL";
+        case errc::bad_header:
+            return "a field of the response, or its reason, holds a line end or a NUL";
         case errc::store_unavailable: return "the store can't be reached or written";
         case errc::store_timeout: return "the store has not confirmed in time";
         case errc::bad_store: return "the store can't be used";

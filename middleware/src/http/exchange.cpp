@@ -106,7 +106,7 @@ awaitable<void> exchange_state::begin() {
     }
     co_await s.commit(head.result_int(), *after_);
     const bool refused = after_->refused();
-    if (!reader_->body_done() || !reader_->keep_alive() ||
+    if (!reader_->body_done() || reader_->refusal() || !reader_->keep_alive() ||
         (s.stopping() && !s.more_has_arrived())) {
         head.keep_alive(false);
     }
@@ -133,6 +133,7 @@ awaitable<void> exchange_state::begin() {
     body_ = f.body;
     left_ = f.length;
     begun_ = true;
+    reason_ = reason::handler;  // what was wrong before is answered by this response
     pending_.emplace(*after_, facts.status);
     postlude::detail::text<std::allocator<char>> out{std::allocator<char>{}};
     postlude::detail::append_header(head, f, fields_size, 0, out, lines.text());

@@ -70,7 +70,7 @@ public:
     std::function<void(response&)> finish;
 
 private:
-    /// Why `read`, `begin` or `write` has thrown.
+    /// Why `read`, `begin` or `write` has thrown; within the response, once that has begun.
     enum class reason : std::uint8_t {
         handler,  ///< it has not, or the handler is to blame
         client,   ///< it has gone, or sent what is malformed

@@ -221,7 +221,7 @@ asio::awaitable<void> listener::accept() {
             const bool no_descriptor = ec == asio::error::no_descriptors ||
                                        ec == error_code(ENFILE, boost::system::system_category());
             if (no_descriptor) {
-                service_.counts.evicted += service_.sessions.evict(evicted_at_once());
+                service_.sessions.evict(evicted_at_once());
             }
             if (!std::exchange(failed_before, true)) {
                 service_.log().error("cannot accept connections: {}; trying again", ec.message());
@@ -256,7 +256,6 @@ bool listener::admit(stream_socket& socket) {
         return true;
     }
     const auto evicted = service_.sessions.evict(evicted_at_once());
-    service_.counts.evicted += evicted;
     service_.counts.refused += evicted == 0 ? 1 : 0;
     if (const auto now = session_clock::now(); now - warned_at_ > std::chrono::seconds(1)) {
         warned_at_ = now;

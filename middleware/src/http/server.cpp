@@ -33,6 +33,10 @@ using time_point = detail::session_clock::time_point;
 /// How often time-outs are looked at, and the progress of a stop.
 constexpr milliseconds look_while_serving{1'000};
 constexpr milliseconds look_while_stopping{10};
+/// What threads may take to end once their loop has, whatever the deadline; the second where no
+/// handler holds them up.
+constexpr milliseconds to_return{100};
+constexpr milliseconds to_return_at_most{1'000};
 
 void require(bool holds, const char* sentence) {
     if (!holds) {
@@ -184,8 +188,16 @@ void server::state::finish_responses(time_point until) {
 void server::state::end_threads(time_point until) {
     guard.reset();
     io.stop();
-    const auto soon = detail::session_clock::now() + milliseconds(1'000);
-    if (wait_until(std::max(until, soon), look_while_stopping, [this] { return serving == 0; })) {
+    const auto now = detail::session_clock::now();
+    const auto ended = [this] { return serving == 0; };
+    if (!wait_until(std::max(until, now + to_return), look_while_stopping, ended)) {
+        // A thread that is stuck has a connection still; for the others it is worth the wait.
+        wait_until(now + to_return_at_most, look_while_stopping,
+                   [this] { return serving <= service.sessions.size(); });
+    }
+    std::unique_lock lock(mutex);
+    if (serving == 0) {
+        lock.unlock();
         for (auto& thread : threads) {
             thread.join();
         }
@@ -195,8 +207,9 @@ void server::state::end_threads(time_point until) {
         }
         return;
     }
-    service.work.pool().logger().error("{} threads are left in handlers that do not return",
-                                       serving);
+    const auto left = serving;
+    lock.unlock();
+    service.work.pool().logger().error("{} threads are left in handlers that do not return", left);
     for (auto& thread : threads) {
         thread.detach();
     }

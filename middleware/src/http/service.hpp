@@ -34,8 +34,8 @@ public:
     std::vector<std::shared_ptr<session>> all() const;
     /// Has each one whose time is over end what it waits for.
     void expire_overdue() const;
-    /// Closes those that have been silent between requests for the longest time. Returns how many
-    /// there were, at most `most`.
+    /// Has those closed that have been silent between requests for the longest time, unless they
+    /// are about to read a request. Returns how many there were, at most `most`.
     std::size_t evict(std::size_t most) const;
 
 private:

@@ -68,6 +68,7 @@ void session::start() {
 
 void session::leave() {
     if (evicted_ && pace_.now() == phase::idle) {
+        ++service_.counts.evicted;
         transport_->close();  // there is no response to be read
     } else if (pace_.now() != phase::taken_over && !abandoned_) {
         asio::co_spawn(transport_->get_executor(), linger(),
@@ -103,8 +104,9 @@ void session::expire() {
     asio::post(transport_->get_executor(), [self = shared_from_this()] {
         self->expiring_ = false;
         // It may have gone on since, or be about to read what has just arrived.
+        const auto now = clock::now();
         const bool idle = self->pace_.now() == phase::idle;
-        if (self->overdue(clock::now()) && !(idle && self->more_has_arrived())) {
+        if (self->overdue(now) && !(idle && self->asks(now))) {
             self->transport_->cancel();
         }
     });
@@ -113,7 +115,7 @@ void session::expire() {
 void session::evict() {
     evicted_ = true;
     asio::post(transport_->get_executor(), [self = shared_from_this()] {
-        self->evicted_ = self->pace_.now() == phase::idle && !self->more_has_arrived();
+        self->evicted_ = self->pace_.now() == phase::idle && !self->is_about_to_read();
         if (self->evicted_) {
             self->transport_->cancel();
         }
@@ -150,10 +152,30 @@ bool session::more_has_arrived() const noexcept {
     return in_.size() != 0 || transport_->has_unread();
 }
 
+bool session::is_about_to_read() const noexcept {
+    return in_.size() != 0 || transport_->has_arrived();
+}
+
+bool session::asks(clock::time_point now) {
+    if (is_about_to_read()) {
+        return true;
+    }
+    if (!transport_->has_unread()) {
+        return false;
+    }
+    // The beginning of a record of TLS: the first byte of a request may be in it. It has the time
+    // of a handshake from when it was first seen.
+    if (!record_) {
+        record_.emplace();
+    }
+    return !record_->overdue(now, service_.options, stopping());
+}
+
 void session::wait(clock::time_point now) {
     if (in_.capacity() > idle_buffer) {
         in_ = {};
     }
+    record_.reset();
     pace_.enter(phase::idle, now);
     transport_->read_later(in_.prepare(idle_buffer), shared_from_this());
 }
@@ -164,6 +186,7 @@ void session::on_read(std::shared_ptr<read_client> self, error_code ec, std::siz
         return;
     }
     in_.commit(n);
+    evicted_.store(false, std::memory_order_relaxed);  // this came first
     if (service_.together) {
         service_.together->add(std::static_pointer_cast<session>(std::move(self)),
                                transport_->get_executor().get_inner_executor());
@@ -444,11 +467,15 @@ awaitable<bool> session::serve_whole(exchange_parts& parts) {
 
 awaitable<void> session::linger() {
     pace_.enter(phase::closing);
+    const auto last = clock::now() + service_.options.body_timeout;
     auto [failed, none] = co_await transport_->end();
     while (!failed && !overdue(clock::now())) {
         in_.clear();
         const auto [ec, n] = co_await transport_->read_some(in_.prepare(idle_buffer));
         failed = ec;
+        if (!stopping() && clock::now() < last) {
+            pace_.progress(n);
+        }
     }
 }
 

@@ -68,8 +68,13 @@ private:
 
     using clock = session_clock;
 
-    /// Bytes of a further request have arrived.
+    /// Bytes of a further request have arrived. While no read waits.
     bool more_has_arrived() const noexcept;
+    /// The same while one waits, which will return them.
+    bool is_about_to_read() const noexcept;
+    /// Whether a connection that has been silent for long enough has begun to send something, for
+    /// which it has time left.
+    bool asks(session_clock::time_point now);
 
     /// A response on its way, with what is to be said of it afterwards.
     struct answer {
@@ -139,7 +144,8 @@ private:
     /// Answers a request whose body is no good; likewise.
     boost::asio::awaitable<bool> refuse(status why, exchange_parts& parts);
     /// Ends the connection so that the client can read the last response: closing while it still
-    /// sends would reset it.
+    /// sends would reset it. What it sends is dropped while it gets on with that, but not for much
+    /// longer than `body_timeout`.
     boost::asio::awaitable<void> linger();
     void leave();
     void cut(const std::exception_ptr& error) const;
@@ -151,9 +157,10 @@ private:
     boost::asio::cancellation_signal cancel_;
     std::function<void()> on_stop_;
     pace pace_;
-    clock::time_point begun_;           ///< the request, its first byte
-    std::size_t skipped_ = 0;           ///< bytes of empty lines before the next request
-    std::string client_;                ///< for the access log, if there is one
+    std::optional<pace> record_;  ///< of TLS, whose beginning was there when the silence was to end
+    clock::time_point begun_;     ///< the request, its first byte
+    std::size_t skipped_ = 0;     ///< bytes of empty lines before the next request
+    std::string client_;          ///< for the access log, if there is one
     const request* handled_ = nullptr;  ///< while its handler runs
     const deferred* list_ = nullptr;    ///< the same
     std::atomic<bool> evicted_{false};

@@ -52,8 +52,8 @@ session::answer session::compose(response&& res, const request* req, deferred& a
     }
     if (postlude::detail::has_forged_field(res)) {
         service_.log().error(
-            "the response to {} has a field with a line end or a NUL in it; it is answered with "
-            "500 (request {})",
+            "the response to {} has a field or a reason with a line end or a NUL in it; it is "
+            "answered with 500 (request {})",
             req ? path(*req) : "-", after.request_id());
         res = text(status::internal_server_error, "The server failed.\n");
         res.keep_alive(stays);

@@ -82,6 +82,10 @@ public:
     }
 
     awaitable<io_result> read_some(asio::mutable_buffer into) override {
+        if (ended_) {
+            const auto [ec, n] = co_await socket_.async_read_some(into, as_result);
+            co_return io_result{ec, n};
+        }
         const auto [ec, n] = co_await stream_.async_read_some(into, as_result);
         co_return io_result{ec, n};
     }
@@ -115,17 +119,18 @@ public:
     /// Also what the decryption holds.
     bool has_unread() override {
         auto* const ssl = stream_.native_handle();
-        return SSL_has_pending(ssl) != 0 || BIO_pending(SSL_get_rbio(ssl)) > 0 ||
-               transport::has_unread();
+        return SSL_has_pending(ssl) != 0 || BIO_pending(SSL_get_rbio(ssl)) > 0 || has_arrived();
     }
 
     awaitable<io_result> end() override {
         io_result done;
-        // close_notify is sent by the first call; the second would wait for the peer's.
+        // Sends close_notify and waits for the peer's. For OpenSSL, data that comes instead is the
+        // end of the whole stream; a client that still sends its request does just that.
         const auto ssl = stream_.native_handle();
         SSL_set_quiet_shutdown(ssl, 0);
         const auto [ec] = co_await stream_.async_shutdown(as_result);
         (void)ec;
+        ended_ = true;
         socket_.shutdown(asio::socket_base::shutdown_send, done.ec);
         co_return done;
     }
@@ -136,6 +141,7 @@ private:
     std::shared_ptr<asio::ssl::context> context_;
     asio::ssl::stream<stream_socket&> stream_;
     std::unique_ptr<std::array<char, gathered_size>> gathered_;
+    bool ended_ = false;
 };
 
 }  // namespace

@@ -22,8 +22,8 @@ enum class errc {
     task_stopped = 6,
     /// The system refused a thread.
     no_thread = 7,
-    /// A field of a response holds a CR, LF or NUL, which could forge another one. Nothing was
-    /// written.
+    /// A field of a response, or its reason, holds a CR, LF or NUL, which could forge another
+    /// field. Nothing was written.
     bad_header = 8,
     /// The store can't be reached or written at the moment. Nothing was stored; a later try may
     /// work.

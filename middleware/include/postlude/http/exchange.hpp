@@ -43,7 +43,8 @@ public:
     /// The next piece of the request's body, at most 64 KiB; empty at its end. It stays until the
     /// next call. A client that waits for 100-continue is told so by the first call. Errors:
     /// `http::error::body_limit` (answered with 413), `asio::error::timed_out` (408), what is
-    /// malformed (400), `http::error::partial_message` (the client has gone).
+    /// malformed (400), `http::error::partial_message` (the client has gone). A handler that
+    /// catches them may answer as it likes, with the connection's last response.
     boost::asio::awaitable<std::string_view> read();
 
     /// Sends a response at once.

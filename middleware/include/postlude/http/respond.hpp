@@ -80,9 +80,9 @@ concept sendable_response =
 ///
 /// Errors. `http::error::end_of_stream`: all was written, and the response ends with the
 /// connection: close it. `http::error::bad_content_length`: the body has not the size that it
-/// says. `errc::bad_header`: a field holds a line end or a NUL; nothing was written, and the
-/// request has failed. Any other is the body's or the stream's. After an error no further response
-/// may be written to the connection.
+/// says. `errc::bad_header`: a field or the reason holds a line end or a NUL; nothing was written,
+/// and the request has failed. Any other is the body's or the stream's. After an error no further
+/// response may be written to the connection.
 ///
 /// The deferred work. `handled` or `failed` tasks go by the status as it is sent (500 for a
 /// generator whose body fails before its header), `sent` tasks only without an error but

@@ -67,8 +67,9 @@ public:
     /// In the time that is left the work is drained (see `thread_pool::drain`): what could not be
     /// finished is named in the log and returned.
     ///
-    /// A handler that never returns is given up at the deadline: its thread is left to itself,
-    /// and what it refers to must outlive the process's exit.
+    /// A handler that never returns is given up at the deadline, and `run` returns a few tenths of
+    /// a second later at most: its thread is left to itself, and what it refers to must outlive the
+    /// process's exit.
     drain_report run();
 
     // From any thread; these do not block:

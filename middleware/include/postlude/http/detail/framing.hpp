@@ -82,7 +82,8 @@ inline constexpr bool is_basic_fields = false;
 template <class Allocator>
 inline constexpr bool is_basic_fields<beast_http::basic_fields<Allocator>> = true;
 
-/// Whether a field holds what ends it, so that the rest of it would be another one.
+/// Whether a field or the reason holds what ends its line, so that the rest of it would be another
+/// field.
 template <class Body, class Fields>
 bool has_forged_field(const beast_http::response<Body, Fields>& response) noexcept {
     // Looks at all of it, without a branch: several characters at once.
@@ -93,6 +94,9 @@ bool has_forged_field(const beast_http::response<Body, Fields>& response) noexce
         }
         return found != 0;
     };
+    if (ends_line(response.reason())) {
+        return true;
+    }
     if constexpr (is_basic_fields<Fields>) {
         for (const auto& field : response.base()) {
             if (ends_line(field.value()) || ends_line(field.name_string())) {

@@ -60,12 +60,16 @@ public:
                                   boost::system::error_code& ec) = 0;
     virtual boost::asio::awaitable<io_result> write_some(
         std::span<const boost::asio::const_buffer> pieces) = 0;
-    /// Bytes have come that nobody has read.
-    virtual bool has_unread() {
+    /// The system has bytes that nobody has taken from it.
+    bool has_arrived() {
         boost::system::error_code ec;
         return socket_.available(ec) != 0 && !ec;
     }
-    /// Tells the peer that nothing more will come.
+    /// Bytes have come that nobody has read. Those that a read which still waits has taken from the
+    /// system are too few for it to return any.
+    virtual bool has_unread() { return has_arrived(); }
+    /// Tells the peer that nothing more will come. What is read afterwards tells only when the
+    /// peer has ended too: over TLS it is no longer decrypted.
     virtual boost::asio::awaitable<io_result> end() = 0;
 
     /// What waits ends with operation_aborted.
