@@ -31,7 +31,7 @@ namespace {
 class long_rescues {
 public:
     explicit long_rescues(job_world& world) {
-        world.trouble->before(call::rescue, [this, of = world.trouble] {
+        world.trouble->before(call::rescue, [this, of = world.trouble.get()] {
             {
                 const std::lock_guard lock(mutex_);
                 renewals_.push_back(of->count(call::renew));
