@@ -4,6 +4,8 @@
 
 #include "postlude/dispatch/commit.hpp"
 
+#include <boost/system/system_error.hpp>
+
 #include <atomic>
 #include <exception>
 #include <memory>
@@ -141,6 +143,8 @@ auto async_enqueue(dispatcher& dispatcher, Args args, job_options options, const
 
 /// `dispatcher::find` for a thread that serves: `void(std::exception_ptr, std::vector<job_view>)`.
 /// The error is what `find` throws, or system_error with errc::stopped at the dispatcher's end.
+/// One after the other, on a thread that the first one starts: std::system_error is thrown, and
+/// nothing is completed, where there is none to be had.
 /// In a coroutine, give the query a name of its own first; see `async_enqueue`.
 template <class Executor, class CompletionToken = boost::asio::deferred_t>
 auto async_find(dispatcher& dispatcher, job_query query, const Executor& executor,

@@ -108,7 +108,8 @@ public:
     /// Takes nothing new, runs what was accepted, and gives up what is left at the deadline; see
     /// `thread_pool::drain`. From four fifths of the time on, jobs that have not begun go to the
     /// store, and those that stop when asked likewise. What the store can't take is lost, and is in
-    /// the report. Blocks. Call it when the responses in flight have ended.
+    /// the report. The store is closed within the deadline too, or left to itself; it has 0.1 s for
+    /// that in any case. Blocks. Call it when the responses in flight have ended.
     drain_report shutdown(std::chrono::milliseconds deadline);
 
     // For Postlude's own parts.
