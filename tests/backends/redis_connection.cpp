@@ -1,6 +1,7 @@
 // Copyright 2026 The Postlude authors. Distributed under the Boost Software License, Version 1.0.
 #include "redis_support.hpp"
 
+#include "backends/redis/records.hpp"
 #include "backends/redis/scripts.hpp"
 #include "support/tcp_proxy.hpp"
 
@@ -200,11 +201,12 @@ TEST_CASE("redis: jobs of a claim whose answer was lost are given back, uncounte
 TEST_CASE("redis: a process whose entry the server has lost enters again, under its number") {
     const auto prefix = new_prefix();
     redis_store store(shared_redis().url() + "?prefix=" + prefix);
-    store.add(store.job());
+    const auto page = "jobs:" + detail::redis::page_of(store.add(store.job()));
     redis_admin admin;
     const auto all = "{" + prefix + "}:*";
-    for (const auto* const name :
-         {"meta", "owners", "leases", "lanes", "lane_numbers", "jobs", "fifo:0"}) {
+    for (const auto& name :
+         {std::string("meta"), std::string("owners"), std::string("leases"), std::string("lanes"),
+          std::string("lane_numbers"), std::string("pages"), std::string("fifo:0"), page}) {
         admin({"DEL", "{" + prefix + "}:" + name});
     }
     CHECK(admin({"KEYS", all}).empty());

@@ -24,35 +24,6 @@ std::pair<boost::system::error_code, std::string> opening(const std::string& url
     return what_fails([&] { redis_store store(url); });
 }
 
-std::string with_user(const std::string& user, const std::string& password) {
-    return "redis://" + user + ":" + password + "@127.0.0.1:" + shared_redis().port() +
-           "/0?prefix=" + new_prefix();
-}
-
-/// A user of the shared server, as long as this lives.
-class redis_user {
-public:
-    redis_user(std::string name, std::initializer_list<std::string_view> rules)
-        : name_(std::move(name)) {
-        std::vector<std::string_view> words{"ACL", "SETUSER", name_, "on", ">user-secret"};
-        words.insert(words.end(), rules);
-        detail::redis::command c;
-        for (const auto word : words) {
-            c.add(word);
-        }
-        detail::redis::location to(redis_options{.url = shared_redis().url()});
-        detail::redis::connection server(to);
-        const auto answer = server.call(c, std::chrono::steady_clock::now() + patience);
-        REQUIRE(answer.text() == "OK");
-    }
-    redis_user(const redis_user&) = delete;
-    redis_user& operator=(const redis_user&) = delete;
-    ~redis_user() { redis_admin()({"ACL", "DELUSER", name_}); }
-
-private:
-    std::string name_;
-};
-
 /// Answers whatever one client sends first with a text, and then closes.
 class false_server {
 public:
@@ -162,6 +133,9 @@ TEST_CASE("redis: a user that may not do what the store needs is told so when it
     refused({"~*", "&*", "+@all", "-@scripting"}, "script|load");
     refused({"~*", "&*", "+@all", "-evalsha"}, "evalsha");
     refused({"~*", "&*", "+@all", "-zadd"}, "ZADD");
+    refused({"~*", "&*", "+@all", "-multi"}, "multi");
+    refused({"~*", "&*", "+@all", "-eval"}, "eval");
+    refused({"~*", "&*", "+@all", "-smembers"}, "smembers");
     refused({"~other:*", "&*", "+@all"}, "key");
 }
 
@@ -234,7 +208,7 @@ TEST_CASE("redis: a replica is refused by name") {
 
 TEST_CASE("redis: another program's data under the prefix is left alone") {
     redis_admin admin;
-    for (const auto* const name : {"meta", "jobs"}) {
+    for (const auto* const name : {"meta", "pages"}) {
         const auto prefix = new_prefix();
         const auto key = "{" + prefix + "}:" + name;
         REQUIRE(admin({"SET", key, "precious"}) == "OK");
@@ -263,13 +237,9 @@ TEST_CASE("redis: a store of a newer format is opened only if that allows it") {
 TEST_CASE("redis: when the owners' numbers are used up, the store says so") {
     const auto prefix = new_prefix();
     const auto url = shared_redis().url() + "?prefix=" + prefix;
-    {
-        redis_store store(url);
-    }
+    { redis_store store(url); }
     redis_admin()({"HSET", "{" + prefix + "}:meta", "next_owner", "8388607"});
-    {
-        CHECK(redis_store(url).info.owner == 8'388'607);
-    }
+    { CHECK(redis_store(url).info.owner == 8'388'607); }
     const auto [code, text] = opening(url);
     CHECK(code == errc::bad_store);
     CHECK_THAT(text, Contains("8 million times"));

@@ -104,6 +104,35 @@ private:
     postlude::detail::redis::connection server_;
 };
 
+inline std::string with_user(const std::string& user, const std::string& password) {
+    return "redis://" + user + ":" + password + "@127.0.0.1:" + shared_redis().port() +
+           "/0?prefix=" + new_prefix();
+}
+
+/// A user of the shared server, as long as this lives.
+class redis_user {
+public:
+    redis_user(std::string name, std::initializer_list<std::string_view> rules)
+        : name_(std::move(name)) {
+        std::vector<std::string_view> words{"ACL", "SETUSER", name_, "on", ">user-secret"};
+        words.insert(words.end(), rules);
+        postlude::detail::redis::command c;
+        for (const auto word : words) {
+            c.add(word);
+        }
+        postlude::detail::redis::location to(postlude::redis_options{.url = shared_redis().url()});
+        postlude::detail::redis::connection server(to);
+        const auto answer = server.call(c, std::chrono::steady_clock::now() + patience);
+        REQUIRE(answer.text() == "OK");
+    }
+    redis_user(const redis_user&) = delete;
+    redis_user& operator=(const redis_user&) = delete;
+    ~redis_user() { redis_admin()({"ACL", "DELUSER", name_}); }
+
+private:
+    std::string name_;
+};
+
 /// A setting of the shared server, as long as this lives.
 class redis_setting {
 public:

@@ -1,6 +1,10 @@
 // Copyright 2026 The Postlude authors. Distributed under the Boost Software License, Version 1.0.
 #include "backends/redis/checks.hpp"
 
+#include <boost/system/system_error.hpp>
+
+#include <array>
+
 namespace postlude::detail::redis {
 
 namespace {
@@ -34,9 +38,24 @@ void check_permissions(connection& server, const location& to, deadline until) {
     if (answer.is_error()) {
         to.refuse(answer.text());
     }
-    const auto range = server.call(command({"LRANGE", to.key("probe:l"), "0", "0"}), until);
-    if (range.is_error()) {
-        to.refuse(range.text());
+    // What no script calls.
+    try {
+        const auto together = server.run_together(
+            std::array{command({"EVAL", "return 1", "1", to.key("meta")})}, until);
+        if (together.size() != 1 || together[0].is_error()) {
+            to.refuse(together.size() == 1 ? together[0].text() : "no answer to EXEC");
+        }
+    } catch (const boost::system::system_error&) {
+        if (!server.was_full()) {  // then nothing is taken between MULTI and EXEC
+            throw;
+        }
+    }
+    for (const auto& one : {command({"LRANGE", to.key("probe:l"), "0", "0"}),
+                            command({"SMEMBERS", to.key("probe:s")}), command({"TIME"})}) {
+        const auto answer_to_one = server.call(one, until);
+        if (answer_to_one.is_error()) {
+            to.refuse(answer_to_one.text());
+        }
     }
 }
 

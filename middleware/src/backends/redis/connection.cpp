@@ -35,36 +35,37 @@ void command::append(const command& other) {
     }
 }
 
-command::formatted command::format() const {
-    std::vector<const char*> words;
-    std::vector<std::size_t> sizes;
-    words.reserve(ends_.size());
-    sizes.reserve(ends_.size());
+void command::write_to(std::string& text) const {
+    const auto number = [&text](char kind, std::size_t n) {
+        std::array<char, 24> digits;
+        const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), n).ptr;
+        text.append(1, kind).append(digits.data(), end).append("\r\n");
+    };
+    text.reserve(text.size() + text_.size() + 10 * ends_.size() + 10);
+    number('*', ends_.size());
     std::size_t begin = 0;
     for (const auto end : ends_) {
-        words.push_back(text_.data() + begin);
-        sizes.push_back(end - begin);
+        number('$', end - begin);
+        text.append(text_, begin, end - begin).append("\r\n");
         begin = end;
     }
-    char* text = nullptr;
-    const auto size =
-        redisFormatCommandArgv(&text, static_cast<int>(words.size()), words.data(), sizes.data());
-    if (size < 0) {
-        throw std::bad_alloc();
-    }
-    return {std::unique_ptr<char, free>(text), static_cast<std::size_t>(size)};
 }
 
-reply connection::call(const command& c, deadline until) {
+/// Before something is sent.
+void connection::begin(deadline until) {
     in_doubt_ = false;
     if (stale()) {
         close();
     }
+    if (!transport_) {
+        connect(until);
+    }
+    in_doubt_ = true;
+}
+
+reply connection::call(const command& c, deadline until) {
     try {
-        if (!transport_) {
-            connect(until);
-        }
-        in_doubt_ = true;
+        begin(until);
         send(c, until);
         auto answer = receive(until);
         in_doubt_ = false;
@@ -75,15 +76,53 @@ reply connection::call(const command& c, deadline until) {
     }
 }
 
+reply connection::run_together(std::span<const command> commands, deadline until) {
+    was_full_ = false;
+    try {
+        begin(until);
+        outgoing_.clear();
+        command({"MULTI"}).write_to(outgoing_);
+        for (const auto& c : commands) {
+            c.write_to(outgoing_);
+        }
+        command({"EXEC"}).write_to(outgoing_);
+        send(until);
+        const auto begun = receive(until);
+        if (begun.is_error()) {  // so each was done by itself, as far as it was
+            to_.refuse(begun.text());
+        }
+        std::string refusal;
+        for (std::size_t i = 0; i < commands.size(); ++i) {
+            const auto queued = receive(until);
+            if (queued.is_error() && refusal.empty()) {
+                refusal = queued.text();
+            }
+        }
+        auto answer = receive(until);
+        in_doubt_ = false;
+        if (answer.is_error()) {
+            refuse(refusal.empty() ? answer.text() : refusal);
+        }
+        return answer;
+    } catch (...) {
+        close();
+        throw;
+    }
+}
+
+/// It has done nothing.
+void connection::refuse(std::string_view error) {
+    was_full_ = error.starts_with("OOM");
+    if (error.starts_with("READONLY")) {
+        close();
+    }
+    to_.refuse(error);
+}
+
 reply connection::run(script& s, const command& arguments, deadline until) {
     was_full_ = false;
     for (bool loaded = false;; loaded = true) {
-        if (loaded || s.name().empty()) {
-            load(s, until);
-        }
-        command c({"EVALSHA", s.name(), "1", to_.key("meta")});
-        c.append(arguments);
-        auto answer = call(c, until);
+        auto answer = call(prepare(s, arguments, until), until);
         if (!answer.is_error() || answer.text().starts_with("POSTLUDE")) {
             if (answer.is_error() && answer.text().starts_with("POSTLUDEOWNER")) {
                 throw owner_lost();
@@ -92,13 +131,19 @@ reply connection::run(script& s, const command& arguments, deadline until) {
         }
         // After a restart the server knows none of them.
         if (loaded || !answer.text().starts_with("NOSCRIPT")) {
-            was_full_ = answer.text().starts_with("OOM");
-            if (answer.text().starts_with("READONLY")) {
-                close();
-            }
-            to_.refuse(answer.text());
+            refuse(answer.text());
         }
+        s.set_name({});
     }
+}
+
+command connection::prepare(script& s, const command& arguments, deadline until) {
+    if (s.name().empty()) {
+        load(s, until);
+    }
+    command c({"EVALSHA", s.name(), "1", to_.key("meta")});
+    c.append(arguments);
+    return c;
 }
 
 void connection::load(script& s, deadline until) {
@@ -170,9 +215,12 @@ void connection::greet(deadline until) {
 }
 
 void connection::send(const command& c, deadline until) {
-    const auto formatted = c.format();
-    transport_->write(formatted.view(), until);
+    outgoing_.clear();
+    c.write_to(outgoing_);
+    send(until);
 }
+
+void connection::send(deadline until) { transport_->write(outgoing_, until); }
 
 reply connection::receive(deadline until) {
     for (;;) {

@@ -7,7 +7,8 @@
 #include "backends/redis/transport.hpp"
 
 #include <array>
-#include <optional>
+#include <span>
+#include <string>
 
 namespace postlude::detail::redis {
 
@@ -26,9 +27,16 @@ public:
     /// Throws `owner_lost`, and what an error of the server's means, except for those that begin
     /// with POSTLUDE.
     reply run(script& s, const command& arguments, deadline until);
+    /// The command that runs it, which the server may have forgotten by then.
+    command prepare(script& s, const command& arguments, deadline until);
+    /// All of them between MULTI and EXEC, in one message; answers an array with an answer for
+    /// each, which may be an error. Throws what it means when none of them was done.
+    reply run_together(std::span<const command> commands, deadline until);
     /// Whether the last call failed after it had been sent: nobody knows whether it was done.
     bool in_doubt() const noexcept { return in_doubt_; }
-    /// Whether the server refused the last script because its memory is full.
+    /// Says so of a call that was answered, and not as it should be.
+    void doubt() noexcept { in_doubt_ = true; }
+    /// Whether the server refused the last script or transaction because its memory is full.
     bool was_full() const noexcept { return was_full_; }
 
     /// From now on the server sends what is published there; connects when it is necessary. False
@@ -48,7 +56,10 @@ private:
     void connect(deadline until);
     void greet(deadline until);
     bool stale() const noexcept;
+    void begin(deadline until);
+    void send(deadline until);
     void send(const command& c, deadline until);
+    [[noreturn]] void refuse(std::string_view error);
     reply receive(deadline until);
     void load(script& s, deadline until);
 
@@ -59,6 +70,7 @@ private:
     std::unique_ptr<transport> transport_;
     std::unique_ptr<redisReader, free_reader> reader_;
     std::array<char, 64 * 1024> buffer_;
+    std::string outgoing_;
     bool in_doubt_ = false;
     bool was_full_ = false;
     bool subscribed_ = false;

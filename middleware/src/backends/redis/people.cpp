@@ -95,7 +95,11 @@ std::vector<job_view> store::find(const job_query& query) {
     } else if (query.state) {
         sources = {"ended:" + std::to_string(static_cast<int>(*query.state))};
     } else {
-        sources = {"jobs"};
+        const auto pages =
+            s_->questions.server.call(command({"SMEMBERS", to_.key("pages")}), soon());
+        for (std::size_t i = 0; i < pages.size(); ++i) {
+            sources.push_back(std::string("jobs:").append(pages[i].text()));
+        }
     }
     for (const auto& source : sources) {
         auto ids = std::span(query.ids);

@@ -65,10 +65,17 @@ std::string write_id(job_id id) {
     return text;
 }
 
+std::string page_of(job_id id) { return write_id(id).substr(0, 13); }
+
 job_id read_id(std::string_view text) {
     job_id id = 0;
     std::from_chars(text.data(), text.data() + text.size(), id, 16);
     return id;
+}
+
+std::string write_time(std::int64_t time) {
+    auto text = std::to_string(std::max<std::int64_t>(time, 0));
+    return text.insert(0, 16 - std::min<std::size_t>(text.size(), 16), '0');
 }
 
 std::string write_lane(const lane& l) {
@@ -89,18 +96,24 @@ lane read_lane(std::string_view text) {
     return l;
 }
 
-std::string write_body(const job_record& job, std::size_t lane) {
+void write_body(command& to, const job_record& job, std::size_t lane, std::string_view created) {
     std::string tags;
     for (const auto& tag : job.tags) {
         tags.append(std::to_string(tag.size())).append(":").append(tag);
     }
-    std::string text;
-    text.reserve(64 + tags.size() + job.request_id.size() + job.arguments.size());
+    std::array<char, 120> head;
+    auto* end = head.data();
     for (const std::size_t n : {lane, std::size_t{job.failures}, std::size_t{job.crashes},
                                 job.request_id.size(), tags.size()}) {
-        text.append(" ").append(std::to_string(n));
+        *end++ = ' ';
+        end = std::to_chars(end, head.data() + head.size(), n).ptr;
     }
-    return text.append(" ").append(job.request_id).append(tags).append(job.arguments);
+    *end++ = ' ';
+    to.add(created)
+        .extend({head.data(), end})
+        .extend(job.request_id)
+        .extend(tags)
+        .extend(job.arguments);
 }
 
 body read_body(std::string_view text) {

@@ -13,12 +13,18 @@ inline constexpr std::chrono::milliseconds longest_delay = std::chrono::hours(24
 /// 16 hexadecimal digits, so that the order of the texts is that of the numbers.
 std::string write_id(job_id id);
 job_id read_id(std::string_view text);
+/// The start of such a text, which 4,096 neighbours have in common.
+std::string page_of(job_id id);
+inline bool same_page(job_id a, job_id b) noexcept { return (a ^ b) < 4096; }
+
+/// 16 digits. @param time microseconds since 1970.
+std::string write_time(std::int64_t time);
 
 std::string write_lane(const lane& l);
 lane read_lane(std::string_view text);
 
-/// A job as `jobs` has it, but for the time at its beginning.
-std::string write_body(const job_record& job, std::size_t lane);
+/// A job as `jobs` has it, appended.
+void write_body(command& to, const job_record& job, std::size_t lane, std::string_view created);
 
 /// One of them, read.
 struct body {

@@ -68,16 +68,8 @@ public:
     std::size_t size() const noexcept { return ends_.size(); }
     void append(const command& other);
 
-    /// As the protocol has it.
-    struct free {
-        void operator()(char* text) const noexcept { redisFreeCommand(text); }
-    };
-    struct formatted {
-        std::unique_ptr<char, free> text;
-        std::size_t size = 0;
-        std::string_view view() const noexcept { return {text.get(), size}; }
-    };
-    formatted format() const;
+    /// Appends it as the protocol has it: https://redis.io/docs/reference/protocol-spec
+    void write_to(std::string& text) const;
 
 private:
     std::string text_;

@@ -1,6 +1,9 @@
 // Copyright 2026 The Postlude authors. Distributed under the Boost Software License, Version 1.0.
 #include "backends/redis/scripts.hpp"
 
+#include <algorithm>
+#include <string_view>
+
 namespace postlude::detail::redis {
 
 // Numbers of Lua are doubles: exact for microseconds since 1970, but not for a job's id, which is
@@ -13,10 +16,6 @@ local now_text = string.format('%d%06d', t[1], t[2])
 local me = ARGV[1]
 
 local function text(number) return string.format('%.0f', number) end
-
--- A server whose memory is full refuses a script whose first write may need more of it, and lets
--- one go on that has begun with another. What must go on begins so: this one changes nothing.
-local function write_though_full() redis.call('ZREM', base .. 'leases', '-') end
 
 -- With more arguments than Lua's stack has room for.
 local function each(command, key, list)
@@ -38,6 +37,9 @@ local function get_all(key, list)
     return all
 end
 
+-- Ids that stand for neighbours have their jobs in one hash.
+local function page_of(id) return string.sub(id, 1, 13) end
+
 local function registered()
     return redis.call('HGET', base .. 'owners', me) == ARGV[2]
 end
@@ -45,6 +47,96 @@ end
 -- Of a user that may not, others find out when they look by themselves.
 local function wake()
     redis.pcall('PUBLISH', base .. 'wake', '')
+end
+)lua";
+
+// What is not needed to store jobs, which is done the most.
+const char* const general = R"lua(
+-- A server whose memory is full refuses a script whose first write may need more of it, and lets
+-- one go on that has begun with another. What must go on begins so: this one changes nothing.
+local function write_though_full() redis.call('ZREM', base .. 'leases', '-') end
+
+local function get_body(id) return redis.call('HGET', base .. 'jobs:' .. page_of(id), id) end
+
+local function by_page(ids)
+    local pages = {}
+    for i, id in ipairs(ids) do
+        local page = page_of(id)
+        local some = pages[page] or {ids = {}, places = {}}
+        pages[page] = some
+        some.ids[#some.ids + 1] = id
+        some.places[#some.places + 1] = i
+    end
+    return pages
+end
+
+local function get_bodies(ids)
+    local all = {}
+    for page, some in pairs(by_page(ids)) do
+        local found = get_all('jobs:' .. page, some.ids)
+        for k, i in ipairs(some.places) do all[i] = found[k] end
+    end
+    return all
+end
+
+local function remove_bodies(ids)
+    for page, some in pairs(by_page(ids)) do
+        each('HDEL', 'jobs:' .. page, some.ids)
+        if redis.call('EXISTS', base .. 'jobs:' .. page) == 0 then
+            redis.call('SREM', base .. 'pages', page)
+        end
+    end
+end
+)lua";
+
+// Of new jobs that are of one kind, queue and priority, and are to stand at one place. `where` is
+// the key that they are to be ready in (`fifo:` if they are so at once), or "=" and the end of
+// their entries in `claimed:`.
+const char* const placing = R"lua(
+local created = ARGV[5]  -- 16 digits
+local holds, noisy = false, false
+
+local function ascending(list)
+    for i = 2, #list do
+        if list[i] < list[i - 1] then return false end
+    end
+    return true
+end
+
+local function place(where, delay, ids, claim)
+    local run_at = delay == '0' and created or text(now + delay)
+    local places = {}
+    if string.byte(where) == 61 then
+        holds = true
+        local entry = claim .. ' ' .. now_text .. ' ' .. run_at .. ' ' .. string.sub(where, 2)
+        for i, id in ipairs(ids) do places[2 * i - 1], places[2 * i] = id, entry end
+        each('HSET', 'claimed:' .. me, places)
+        if string.byte(where, 2) ~= 48 then
+            redis.call('HSET', base .. 'suspects', me, ids[#ids])
+        end
+    elseif string.byte(where) == 102 then
+        noisy = true
+        for i, id in ipairs(ids) do places[i] = created .. id end
+        if not ascending(places) then table.sort(places) end
+        each('RPUSH', where, places)
+    else
+        noisy = true
+        for i, id in ipairs(ids) do places[2 * i - 1], places[2 * i] = run_at, id end
+        each('ZADD', where, places)
+    end
+end
+
+-- Tags of jobs that were stored: count, then id and tag of each.
+local function add_tags(at, stored)
+    for i = at + 1, at + 2 * ARGV[at], 2 do
+        if stored[ARGV[i]] then redis.call('SADD', base .. 'tag:' .. ARGV[i + 1], ARGV[i]) end
+    end
+    return at + 1 + 2 * ARGV[at]
+end
+
+local function end_placing()
+    if holds then redis.call('ZADD', base .. 'leases', text(now + ARGV[3]), me) end
+    if noisy then wake() end
 end
 )lua";
 
@@ -65,7 +157,7 @@ local function read_runs(id, body)
         return {failures = tonumber(failures), crashes = tonumber(crashes),
             attempts = tonumber(attempts), count = tonumber(count), notes = rest}
     end
-    local _, _, failures, crashes = head_of(body or redis.call('HGET', base .. 'jobs', id))
+    local _, _, failures, crashes = head_of(body or get_body(id))
     return {failures = tonumber(failures), crashes = tonumber(crashes), attempts = 0, count = 0,
         notes = ''}
 end
@@ -136,7 +228,7 @@ end
 local function erase(id, body)
     for _, tag in ipairs(tags_of(body)) do redis.call('SREM', base .. 'tag:' .. tag, id) end
     redis.call('HDEL', base .. 'runs', id)
-    redis.call('HDEL', base .. 'jobs', id)
+    remove_bodies({id})
 end
 
 local function give_back(owner, id, value, reason)
@@ -151,18 +243,37 @@ end
 
 namespace {
 
-std::string put_together(const char* text) { return std::string(prelude).append(text); }
-std::string with_transitions(const char* text) {
-    return std::string(prelude).append(transitions).append(text);
+std::string put_together(const char* text) {
+    return std::string(prelude).append(general).append(text);
+}
+std::string with_transitions(const std::string& text) {
+    return put_together(transitions).append(text);
+}
+
+/// Without what only people read.
+std::string compact(std::string_view text) {
+    std::string found;
+    while (!text.empty()) {
+        auto line = text.substr(0, text.find('\n'));
+        text.remove_prefix(std::min(line.size() + 1, text.size()));
+        line.remove_prefix(std::min(line.find_first_not_of(' '), line.size()));
+        line = line.substr(0, line.find("--"));
+        if (!line.empty()) {
+            found.append(line).append("\n");
+        }
+    }
+    return found;
 }
 
 }  // namespace
 
 scripts::scripts()
-    : enter(with_transitions(enter_text)),
+    : put(compact(std::string(prelude).append(placing).append(put_text))),
+      undo(compact(undo_text)),
+      enter(with_transitions(enter_text)),
       leave(with_transitions(leave_text)),
       lane(put_together(lane_text)),
-      commit(with_transitions(commit_text)),
+      commit(with_transitions(std::string(placing).append(commit_text))),
       claim(put_together(claim_text)),
       renew(put_together(renew_text)),
       rescue(with_transitions(rescue_text)),

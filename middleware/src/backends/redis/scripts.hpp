@@ -34,16 +34,23 @@ private:
 struct scripts {
     scripts();
 
+    /// Sent whole each time: what stands beside them in their transaction can't depend on whether
+    /// the server has forgotten them.
+    const std::string put, undo;
     script enter, leave, lane, commit, claim, renew, rescue, amend, prune, find, history, stats;
 };
 
 /// What the scripts of each source begin with.
 extern const char* const prelude;
+extern const char* const general;
 extern const char* const transitions;
+extern const char* const placing;
 
 extern const char* const enter_text;
 extern const char* const leave_text;
 extern const char* const lane_text;
+extern const char* const put_text;
+extern const char* const undo_text;
 extern const char* const commit_text;
 extern const char* const claim_text;
 extern const char* const renew_text;

@@ -14,83 +14,108 @@ redis.call('HSET', base .. 'lane_numbers', ARGV[3], number)
 return number
 )lua";
 
-// ARGV: owner, token, lease, claim; then sections, each of a letter and a number of entries:
-//   P: where, delay, and puts of id, rest. Where: the key that they are to be ready in (`fifo:` if
-//      they are so at once), or "=" and the end of their entries in `claimed:`. F: the same, as
-//      follow-ups of the S before. Those that differ in where and delay have sections of their own.
-//   T: tags of the puts before: id, tag.
+// A commit's jobs are texts that Lua would hash, each byte of them, and copy several times. So the
+// script that finds places for them has only their ids, and the next command of the same
+// transaction is an HSET that writes the texts into their page. It can't be made to depend on what
+// the script has found. So what it must not have done is undone by the third: what it overwrites is
+// kept in `before:` a transaction long, as an empty text if there was nothing.
+//
+// ARGV: owner, token, lease, claim, when they were created; then sections:
+//   P, a number, where, delay, and so many ids: see `place`. Those that differ in where and delay
+//      have sections of their own.
+//   T, a number, and so many times id, tag: of the jobs before.
+//      And of one page.
+// Answers the server's time, and then a digit for each put (1: stored).
+const char* const put_text = R"lua(
+local known = registered()
+local answers, stored, before = {now_text}, {}, {}
+local at = 6
+while at <= #ARGV do
+    local section, count = ARGV[at], tonumber(ARGV[at + 1])
+    if section == 'P' then
+        local where, delay = ARGV[at + 2], ARGV[at + 3]
+        local ids, fresh = {}, {}
+        for i = 1, count do ids[i] = ARGV[at + 3 + i] end
+        local page = page_of(ids[1])
+        for i, there in ipairs(get_all('jobs:' .. page, ids)) do
+            local id = ids[i]
+            local is_new = known and not there
+            if is_new then
+                stored[id] = true
+                fresh[#fresh + 1] = id
+            else
+                before[#before + 1] = id
+                before[#before + 1] = there or ''
+            end
+            answers[#answers + 1] = is_new and '1' or '0'
+        end
+        redis.call('SADD', base .. 'pages', page)
+        if #fresh > 0 then place(where, delay, fresh, ARGV[4]) end
+        at = at + 4 + count
+    else
+        at = add_tags(at + 1, stored)
+    end
+end
+each('HSET', 'before', before)
+if not known then return redis.error_reply('POSTLUDEOWNER is not registered') end
+end_placing()
+return table.concat(answers)
+)lua";
+
+const char* const undo_text = R"lua(
+local base = string.sub(KEYS[1], 1, -5)
+local before = redis.call('HGETALL', base .. 'before')
+for i = 1, #before, 2 do
+    local page = string.sub(before[i], 1, 13)
+    if before[i + 1] ~= '' then
+        redis.call('HSET', base .. 'jobs:' .. page, before[i], before[i + 1])
+    else
+        redis.call('HDEL', base .. 'jobs:' .. page, before[i])
+        if redis.call('EXISTS', base .. 'jobs:' .. page) == 0 then
+            redis.call('SREM', base .. 'pages', page)
+        end
+    end
+end
+if #before > 0 then redis.call('DEL', base .. 'before') end
+return 1
+)lua";
+
+// ARGV: owner, token, lease, claim, when follow-ups were created; then sections, each of a letter
+// and a number of entries:
 //   D: settlements as done: id, claim.
 //   S: one settlement: id, claim, verdict, delay, reason.
-// Answers two strings with a digit for each put (1: stored) and each settlement (1: accepted).
-// The entries of a section become few commands with many arguments: a command costs more than
-// what it does.
+//   F: follow-ups of the S before: where, delay, and so many times id, text: see `place`. T: their
+//      tags.
+// Answers a digit for each settlement (1: accepted). The entries of a section become few commands
+// with many arguments: a command costs more than what it does.
 const char* const commit_text = R"lua(
 if not registered() then return redis.error_reply('POSTLUDEOWNER is not registered') end
 local claim = ARGV[4]
 local mine = 'claimed:' .. me
-local at = 5
-local put_results, settle_results = {}, {}
+local at = 6
+local answers = {}
 local stored = {}
-local accepted, noisy, holds = false, false, false
+local accepted = false
 
-local function ascending(list)
-    for i = 2, #list do
-        if list[i] < list[i - 1] then return false end
-    end
-    return true
-end
-
-local function puts(count, answers)
+local function follow(count)
     local where, delay = ARGV[at], ARGV[at + 1]
-    at = at + 2
-    local ids = {}
-    for i = 1, count do ids[i] = ARGV[at + 2 * i - 2] end
-    local there = get_all('jobs', ids)
-    local run_at = delay == '0' and now_text or text(now + delay)
-    local is_claimed, is_fifo = string.byte(where) == 61, string.byte(where) == 102
-    local entry = claim .. ' ' .. now_text .. ' ' .. run_at .. ' ' .. string.sub(where, 2)
-    local jobs, n, places, m = {}, 0, {}, 0
-    for i = 1, count do
+    local ids, fresh, jobs = {}, {}, {}
+    for i = 1, count do ids[i] = ARGV[at + 2 * i] end
+    local page = page_of(ids[1])
+    for i, there in ipairs(get_all('jobs:' .. page, ids)) do
         local id = ids[i]
-        local fresh = not there[i] and not stored[id]
-        if fresh then
+        if accepted and not there and not stored[id] then
             stored[id] = true
-            jobs[n + 1], jobs[n + 2] = id, now_text .. ARGV[at + 1]
-            n = n + 2
-            if is_fifo then
-                m = m + 1
-                places[m] = now_text .. id
-            elseif is_claimed then
-                places[m + 1], places[m + 2] = id, entry
-                m = m + 2
-            else
-                places[m + 1], places[m + 2] = run_at, id
-                m = m + 2
-            end
+            fresh[#fresh + 1] = id
+            jobs[#jobs + 1] = id
+            jobs[#jobs + 1] = ARGV[at + 2 * i + 1]
         end
-        if answers then answers[#answers + 1] = fresh and '1' or '0' end
-        at = at + 2
     end
-    if n == 0 then return end
-    each('HSET', 'jobs', jobs)
-    if is_claimed then
-        holds = true
-        each('HSET', mine, places)
-        if string.byte(where, 2) ~= 48 then
-            redis.call('HSET', base .. 'suspects', me, jobs[n - 1])
-        end
-        return
-    end
-    noisy = true
-    if is_fifo and not ascending(places) then table.sort(places) end
-    each(is_fifo and 'RPUSH' or 'ZADD', where, places)
-end
-
-local function tags(count)
-    for i = 1, count do
-        if stored[ARGV[at]] then redis.call('SADD', base .. 'tag:' .. ARGV[at + 1], ARGV[at]) end
-        at = at + 2
-    end
+    at = at + 2 + 2 * count
+    if #fresh == 0 then return end
+    each('HSET', 'jobs:' .. page, jobs)
+    redis.call('SADD', base .. 'pages', page)
+    place(where, delay, fresh)
 end
 
 local function done(count)
@@ -115,7 +140,7 @@ local function done(count)
                 noisy = true
             end
         end
-        settle_results[#settle_results + 1] = held and '1' or '0'
+        answers[#answers + 1] = held and '1' or '0'
         at = at + 2
     end
     each('HDEL', mine, gone)
@@ -130,11 +155,11 @@ local function settle()
     local entry = redis.call('HGET', base .. mine, id)
     local c = entry and read_claim(entry)
     accepted = c and c.claim == fence
-    settle_results[#settle_results + 1] = accepted and '1' or '0'
+    answers[#answers + 1] = accepted and '1' or '0'
     if not accepted then return end
     noisy = true
     unclaim(me, id)
-    local body = redis.call('HGET', base .. 'jobs', id)
+    local body = get_body(id)
     if verdict == 1 then
         finish(id, 3, me, c.at, c.run_at, c.crashes, c.lane)
     elseif verdict == 5 then
@@ -158,24 +183,19 @@ end
 while at <= #ARGV do
     local section, count = ARGV[at], tonumber(ARGV[at + 1])
     at = at + 2
-    if section == 'P' then
-        puts(count, put_results)
-    elseif section == 'T' then
-        tags(count)
-    elseif section == 'D' then
+    if section == 'D' then
         done(count)
     elseif section == 'S' then
         stored = {}
         settle()
-    elseif accepted then
-        puts(count)
+    elseif section == 'F' then
+        follow(count)
     else
-        at = at + (section == 'F' and 2 + 2 * count or 2 * count)
+        at = add_tags(at - 1, stored)
     end
 end
-if holds then redis.call('ZADD', base .. 'leases', text(now + ARGV[3]), me) end
-if noisy then wake() end
-return {table.concat(put_results), table.concat(settle_results)}
+end_placing()
+return table.concat(answers)
 )lua";
 
 // ARGV: owner, token, lease, claim, how many lanes the caller knows; then for each group its
@@ -332,7 +352,7 @@ if #ids == 0 then
     return {next_due}
 end
 
-local bodies, runs = get_all('jobs', ids), get_all('runs', ids)
+local bodies, runs = get_bodies(ids), get_all('runs', ids)
 local entries, cut = {}, {}
 local prefix = claim .. ' ' .. now_text .. ' '
 for i, id in ipairs(ids) do

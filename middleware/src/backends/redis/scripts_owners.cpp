@@ -11,7 +11,7 @@ const char* const enter_text = R"lua(
 local meta = base .. 'meta'
 local kind = redis.call('TYPE', meta)['ok']
 if kind == 'none' then
-    for _, key in ipairs({'jobs', 'lanes', 'owners', 'leases', 'ended', 'runs'}) do
+    for _, key in ipairs({'pages', 'lanes', 'owners', 'leases', 'ended', 'runs'}) do
         if redis.call('EXISTS', base .. key) == 1 then
             return redis.error_reply('POSTLUDEFOREIGN ' .. base .. key)
         end

@@ -66,7 +66,7 @@ local function retry(id, job)
 end
 
 local function amend(id)
-    local body = redis.call('HGET', base .. 'jobs', id)
+    local body = get_body(id)
     if not body then return '1' end
     local job = find(id, body)
     if what == '0' and job.state == 2 or what == '1' and job.state > 2 then return '2' end
@@ -100,7 +100,7 @@ elseif age < now then
     ids = redis.call('ZRANGE', key, '-inf', text(now - age), 'BYSCORE', 'LIMIT', 0, limit)
 end
 if #ids == 0 then return 0 end
-local bodies = get_all('jobs', ids)
+local bodies = get_bodies(ids)
 redis.call('ZREMRANGEBYRANK', key, 0, #ids - 1)  -- first, as it needs no memory
 for i, id in ipairs(ids) do
     if bodies[i] then
@@ -115,7 +115,7 @@ for i, id in ipairs(ids) do
 end
 each('HDEL', 'ended', ids)
 each('HDEL', 'runs', ids)
-each('HDEL', 'jobs', ids)
+remove_bodies(ids)
 return #ids
 )lua";
 
@@ -129,8 +129,8 @@ local ids, after = {}, ''
 
 if source == 'ids' then
     for i = 10, #ARGV do ids[#ids + 1] = ARGV[i] end
-elseif source == 'jobs' then
-    local some = redis.call('HSCAN', base .. 'jobs', position, 'COUNT', size)
+elseif string.sub(source, 1, 5) == 'jobs:' then
+    local some = redis.call('HSCAN', base .. source, position, 'COUNT', size)
     after = some[1] == '0' and '' or some[1]
     for i = 1, #some[2], 2 do ids[#ids + 1] = some[2][i] end
 elseif string.sub(source, 1, 4) == 'tag:' then
@@ -155,7 +155,7 @@ else
     if #ids == size then after = tostring(last + 1) end
 end
 
-local bodies, ended, runs = get_all('jobs', ids), get_all('ended', ids), get_all('runs', ids)
+local bodies, ended, runs = get_bodies(ids), get_all('ended', ids), get_all('runs', ids)
 local holders = {}
 for _, owner in ipairs(redis.call('HKEYS', base .. 'owners')) do
     if redis.call('EXISTS', base .. 'claimed:' .. owner) == 1 then
@@ -209,7 +209,7 @@ return answer
 // ARGV: -, -, id. As find, of one job.
 const char* const history_text = R"lua(
 local id = ARGV[3]
-local body = redis.call('HGET', base .. 'jobs', id)
+local body = get_body(id)
 if not body then return {} end
 local claimed, holder = '', '0'
 for _, owner in ipairs(redis.call('HKEYS', base .. 'owners')) do
@@ -242,7 +242,7 @@ for i, name in ipairs(lanes) do
     ready = redis.call('LLEN', fifo) - redis.call('SCARD', gone)
     for _, entry in ipairs(ready > 0 and redis.call('LRANGE', fifo, 0, 99) or {}) do
         if redis.call('SISMEMBER', gone, entry) == 0 then
-            oldest = math.floor((now - string.sub(entry, 1, 16)) / 1000)
+            oldest = math.max(math.floor((now - string.sub(entry, 1, 16)) / 1000), 0)
             break
         end
     end

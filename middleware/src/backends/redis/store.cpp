@@ -7,6 +7,11 @@
 #include <boost/system/system_error.hpp>
 
 #include <algorithm>
+#include <charconv>
+#include <ctime>
+#include <functional>
+#include <set>
+#include <utility>
 
 namespace postlude {
 
@@ -46,6 +51,22 @@ bool can_store(const put& p) {
            p.delay <= longest_delay;
 }
 
+/// Those to be sent: a job whose id came before in the same commit is not.
+std::vector<const put*> storable(std::span<const put> puts) {
+    const auto id_of = [](const put& p) { return p.job.id; };
+    const auto all_differ =
+        std::ranges::adjacent_find(puts, std::greater_equal<>(), id_of) == puts.end();
+    std::set<job_id> seen;
+    std::vector<const put*> found;
+    found.reserve(puts.size());
+    for (const auto& p : puts) {
+        if (can_store(p) && (all_differ || seen.insert(p.job.id).second)) {
+            found.push_back(&p);
+        }
+    }
+    return found;
+}
+
 std::string microseconds(std::chrono::milliseconds time) {
     return std::to_string(std::max<std::int64_t>(std::chrono::microseconds(time).count(), 0));
 }
@@ -62,7 +83,26 @@ commit_result fate_unknown(std::span<const put> puts, std::span<const settlement
     return r;
 }
 
+/// In microseconds.
+std::int64_t time_of(connection& server, deadline until) {
+    const auto answer = server.call(command({"TIME"}), until);
+    std::int64_t seconds = 0;
+    std::int64_t rest = 0;
+    if (answer.size() == 2) {
+        const auto [a, b] = std::pair(answer[0].text(), answer[1].text());
+        std::from_chars(a.data(), a.data() + a.size(), seconds);
+        std::from_chars(b.data(), b.data() + b.size(), rest);
+    }
+    return seconds * 1'000'000 + rest;
+}
+
 }  // namespace
+
+std::int64_t server_clock::own() noexcept {
+    timespec t{};
+    ::clock_gettime(CLOCK_BOOTTIME, &t);  // goes on while the machine sleeps
+    return std::int64_t{t.tv_sec} * 1'000'000 + t.tv_nsec / 1'000;
+}
 
 session::session(const location& to, const open_options& asked, format known)
     : commits(to),
@@ -89,6 +129,7 @@ opened store::open(const open_options& options) {
     s->owner.enter(server, until);
     s->lanes.refresh(server, until);
     result.owner = s->owner.number();
+    s->clock.learn(time_of(server, until));
     result.warnings = warnings(server, until);
     s->has_news = s->news.subscribe(to_.key("wake"), until);
     if (!s->has_news) {
@@ -116,97 +157,121 @@ store::~store() {
     }
 }
 
-/// Arranges a commit for the script, whose comment describes the sections.
+/// Arranges a commit for the scripts, whose comments describe the sections.
 struct store::batch_writer {
-    command& c;
-    const std::string& token;
     session& s;
+    const location& to;
+    const std::string& token;
+    std::uint64_t claim;
     connection& by;
     deadline until;
+    std::string created = write_time(s.clock.now());
 
-    void write(std::span<const put> puts, std::span<const settlement> settlements,
-               std::uint64_t claim) {
-        c.add(s.owner.lease()).add(claim);
-        write_puts("P", puts);
+    using puts_view = std::span<const put* const>;
+
+    /// What finds places for the jobs, what writes each page's, and what undoes that where it must.
+    std::vector<command> store(puts_view puts) {
+        std::vector<command> all{command({"EVAL", s.texts.put, "1", to.key("meta")})};
+        begin(all[0]);
+        sections(puts, [&](puts_view some, std::size_t lane) {
+            all[0].add("P").add(some.size());
+            where(all[0], *some.front(), lane);
+            auto& texts = all.emplace_back();
+            texts.add("HSET").add(to.key("jobs:").append(page_of(some.front()->job.id)));
+            for (const auto* const p : some) {
+                const auto id = write_id(p->job.id);
+                all[0].add(id);
+                texts.add(id);
+                write_body(texts, p->job, lane, created);
+            }
+        });
+        tags(all[0], puts);
+        all.push_back(command({"EVAL", s.texts.undo, "1", to.key("meta")}));
+        return all;
+    }
+
+    command settle(std::span<const settlement> settlements) {
+        command c;
+        begin(c);
         for (auto rest = settlements; !rest.empty();) {
             const auto first = std::ranges::find_if_not(rest, is_plainly_done);
             const auto plain = static_cast<std::size_t>(first - rest.begin());
             if (plain > 0) {
-                write_done(rest.first(plain));
+                done(c, rest.first(plain));
                 rest = rest.subspan(plain);
             } else {
-                write_one(rest.front());
+                one(c, rest.front());
                 rest = rest.subspan(1);
             }
         }
+        return c;
     }
 
 private:
+    void begin(command& c) {
+        c.add(s.owner.number()).add(token).add(s.owner.lease()).add(claim).add(created);
+    }
+    static bool go_together(const put& a, const put& b) {
+        return same_page(a.job.id, b.job.id) && a.job.kind == b.job.kind &&
+               a.job.queue == b.job.queue && a.job.priority == b.job.priority &&
+               a.job.crashes == b.job.crashes && a.claimed == b.claimed && a.delay == b.delay;
+    }
+    template <class Write>
+    void sections(puts_view rest, Write write) {
+        while (!rest.empty()) {
+            const auto& first = *rest.front();
+            const auto other = std::ranges::find_if_not(
+                rest, [&](const put* p) { return go_together(first, *p); });
+            const auto n = static_cast<std::size_t>(other - rest.begin());
+            write(rest.first(n), s.lanes.number_of(first.job, token, by, until));
+            rest = rest.subspan(n);
+        }
+    }
+    static void where(command& c, const put& p, std::size_t lane) {
+        if (p.claimed) {
+            c.add("=").extend(std::to_string(p.job.crashes)).extend(" ");
+        } else {
+            c.add(p.job.crashes > 0 ? "suspect:" : p.delay.count() > 0 ? "ready:" : "fifo:");
+        }
+        c.extend(std::to_string(lane)).add(microseconds(p.delay));
+    }
+    static void tags(command& c, puts_view puts) {
+        std::size_t count = 0;
+        for (const auto* const p : puts) {
+            count += p->job.tags.size();
+        }
+        if (count == 0) {
+            return;
+        }
+        c.add("T").add(count);
+        for (const auto* const p : puts) {
+            for (const auto& tag : p->job.tags) {
+                c.add(write_id(p->job.id)).add(tag);
+            }
+        }
+    }
     static bool is_plainly_done(const settlement& one) {
         return one.what == verdict::done && one.follow_ups.empty();
     }
-    void write_puts(std::string_view section, std::span<const put> puts) {
-        std::size_t tags = 0;
-        for (auto rest = puts; !rest.empty();) {
-            const auto& first = rest.front();
-            const auto other = std::ranges::find_if_not(
-                rest, [&](const put& p) { return can_store(p) && go_together(first, p); });
-            if (const auto n = static_cast<std::size_t>(other - rest.begin()); n > 0) {
-                tags += write_section(section, rest.first(n));
-                rest = rest.subspan(n);
-            } else {
-                rest = rest.subspan(1);  // it can't be stored
-            }
-        }
-        if (tags > 0) {
-            write_tags(puts, tags);
-        }
-    }
-    static bool go_together(const put& a, const put& b) {
-        return a.job.kind == b.job.kind && a.job.queue == b.job.queue &&
-               a.job.priority == b.job.priority && a.job.crashes == b.job.crashes &&
-               a.claimed == b.claimed && a.delay == b.delay;
-    }
-    /// @returns how many tags they have.
-    std::size_t write_section(std::string_view section, std::span<const put> puts) {
-        const auto& first = puts.front();
-        const auto lane = s.lanes.number_of(first.job, token, by, until);
-        c.add(section).add(puts.size());
-        if (section == "P" && first.claimed) {
-            c.add("=").extend(std::to_string(first.job.crashes)).extend(" ");
-        } else {
-            c.add(first.job.crashes > 0     ? "suspect:"
-                  : first.delay.count() > 0 ? "ready:"
-                                            : "fifo:");
-        }
-        c.extend(std::to_string(lane)).add(microseconds(first.delay));
-        std::size_t tags = 0;
-        for (const auto& p : puts) {
-            c.add(write_id(p.job.id)).add(write_body(p.job, lane));
-            tags += p.job.tags.size();
-        }
-        return tags;
-    }
-    void write_tags(std::span<const put> puts, std::size_t count) {
-        c.add("T").add(count);
-        for (const auto& p : puts) {
-            for (const auto& tag : p.job.tags) {
-                if (can_store(p)) {
-                    c.add(write_id(p.job.id)).add(tag);
-                }
-            }
-        }
-    }
-    void write_done(std::span<const settlement> done) {
+    static void done(command& c, std::span<const settlement> done) {
         c.add("D").add(done.size());
         for (const auto& one : done) {
             c.add(write_id(one.of.a)).add(one.of.b);
         }
     }
-    void write_one(const settlement& one) {
+    void one(command& c, const settlement& one) {
         c.add("S").add(1).add(write_id(one.of.a)).add(one.of.b);
         c.add(static_cast<int>(one.what) + 1).add(microseconds(one.delay)).add(one.reason);
-        write_puts("F", one.follow_ups);
+        const auto puts = storable(one.follow_ups);
+        sections(puts, [&](puts_view some, std::size_t lane) {
+            c.add("F").add(some.size());
+            where(c, *some.front(), lane);
+            for (const auto* const p : some) {
+                c.add(write_id(p->job.id));
+                write_body(c, p->job, lane, created);
+            }
+        });
+        tags(c, puts);
     }
 };
 
@@ -248,18 +313,41 @@ commit_result store::try_commit(std::span<const put> puts, std::span<const settl
 commit_result store::commit_all(std::span<const put> puts, std::span<const settlement> settlements,
                                 std::uint64_t claim, deadline until) {
     auto& server = s_->commits.server;
-    const auto answer =
-        run(server, s_->texts.commit, until, [&](command& c, const std::string& token) {
-            batch_writer{c, token, *s_, server, until}.write(puts, settlements, claim);
-        });
-    const auto stored = answer[0].text();
-    const auto accepted = answer[1].text();
+    const auto sent = storable(puts);
+    std::string stored;    // the server's time, and a digit for each put
+    std::string accepted;  // a digit for each settlement; or empty: to be tried again
+    as_owner(server, until, [&](const std::string& token) {
+        batch_writer w{*s_, to_, token, claim, server, until};
+        if (sent.empty()) {
+            accepted = server.run(s_->texts.commit, w.settle(settlements), until).text();
+            return;
+        }
+        auto all = w.store(sent);
+        if (!settlements.empty()) {
+            all.push_back(server.prepare(s_->texts.commit, w.settle(settlements), until));
+        }
+        const auto answer = server.run_together(all, until);
+        check(answer);
+        stored = answer[0].text();
+        if (const auto last = answer[answer.size() - 1]; !settlements.empty() && !last.is_error()) {
+            accepted = last.text();
+        }
+    });
+    std::string_view digits(stored);
+    if (!sent.empty()) {
+        const auto size = digits.size() - sent.size();
+        std::int64_t now = 0;
+        std::from_chars(digits.data(), digits.data() + size, now);
+        s_->clock.learn(now);
+        digits.remove_prefix(size);
+    }
     commit_result r;
     r.puts.reserve(puts.size());
     r.settlements.reserve(settlements.size());
     std::size_t i = 0;
     for (const auto& p : puts) {
-        if (!can_store(p) || stored[i++] != '1') {
+        const auto was_sent = i < sent.size() && sent[i] == &p;
+        if (!was_sent || digits[i++] != '1') {
             r.puts.emplace_back();
         } else {
             r.puts.push_back(
@@ -269,7 +357,27 @@ commit_result store::commit_all(std::span<const put> puts, std::span<const settl
     for (const char c : accepted) {
         r.settlements.push_back(c == '1' ? settled::accepted : settled::lost_lease);
     }
+    r.settlements.resize(settlements.size(), settled::unknown);
     return r;
+}
+
+/// What the parts of a commit have answered.
+void store::check(const reply& answer) {
+    for (std::size_t i = 0; i < answer.size(); ++i) {
+        if (!answer[i].is_error()) {
+            continue;
+        }
+        const auto error = answer[i].text();
+        if (error.starts_with("POSTLUDEOWNER")) {
+            throw owner_lost();
+        }
+        if (error.starts_with("NOSCRIPT")) {  // only the settlements' can be missing
+            s_->texts.commit.set_name({});
+        } else {
+            s_->commits.server.doubt();
+            to_.refuse(error);
+        }
+    }
 }
 
 }  // namespace detail::redis

@@ -32,6 +32,19 @@ struct line {
     connection server;
 };
 
+/// The server's clock as far as its answers tell: behind it, by the way of the latest one. For any
+/// thread.
+class server_clock {
+public:
+    /// @param now what has just come, in microseconds since 1970.
+    void learn(std::int64_t now) noexcept { ahead_.store(now - own(), std::memory_order_relaxed); }
+    std::int64_t now() const noexcept { return own() + ahead_.load(std::memory_order_relaxed); }
+
+private:
+    static std::int64_t own() noexcept;
+    std::atomic<std::int64_t> ahead_{0};
+};
+
 /// What there is while the store is open.
 struct session {
     session(const location& to, const open_options& asked, format known);
@@ -44,6 +57,7 @@ struct session {
     line questions;  ///< of people, which may take long; connected by the first one
     registration owner;
     lane_table lanes;
+    server_clock clock;
     std::map<std::string, std::size_t, std::less<>> groups;  ///< by kind
     std::atomic<std::uint64_t> claim_count{0};
     bool has_news = true;  ///< the user may listen
@@ -73,28 +87,35 @@ public:
 private:
     deadline soon() const { return std::chrono::steady_clock::now() + to_.timeout; }
 
-    /// Runs a script on behalf of this owner, which is entered anew if need be. `build(c, token)`
-    /// adds the arguments.
-    template <class Build>
-    reply run(connection& by, script& s, deadline until, Build build) {
+    /// Calls `f(token)` on behalf of this owner, which is entered anew if need be.
+    template <class F>
+    auto as_owner(connection& by, deadline until, F f) {
         for (int tries = 0; tries < 4; ++tries) {
             const auto token = s_->owner.token(by, until);
             try {
-                command c;
-                c.add(s_->owner.number()).add(token);
-                build(c, token);
-                return by.run(s, c, until);
+                return f(token);
             } catch (const owner_lost&) {
                 s_->owner.lost(token);
             }
         }
         to_.fail(errc::store_unavailable, "the server forgets this process again and again");
     }
+    /// Runs a script. `build(c, token)` adds the arguments.
+    template <class Build>
+    reply run(connection& by, script& s, deadline until, Build build) {
+        return as_owner(by, until, [&](const std::string& token) {
+            command c;
+            c.add(s_->owner.number()).add(token);
+            build(c, token);
+            return by.run(s, c, until);
+        });
+    }
 
     commit_result try_commit(std::span<const put> puts, std::span<const settlement> settlements,
                              std::uint64_t claim, deadline until);
     commit_result commit_all(std::span<const put> puts, std::span<const settlement> settlements,
                              std::uint64_t claim, deadline until);
+    void check(const reply& answer);
     struct batch_writer;
 
     struct attempt;
