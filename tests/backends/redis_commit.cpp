@@ -4,6 +4,7 @@
 // found a place for it.
 #include "redis_support.hpp"
 
+#include "backends/redis/records.hpp"
 #include "backends/redis/store.hpp"
 
 using namespace postlude;
@@ -96,15 +97,12 @@ TEST_CASE_METHOD(committing, "redis: a commit goes on when the server was told t
     REQUIRE(admin({"SCRIPT", "FLUSH"}) == "OK");
     const auto result = store->commit({&next, 1}, {&done, 1});
     CHECK(result.puts.at(0).what == outcome::stored);
-    // To be tried again, as its caller does.
-    CHECK(result.settlements.at(0) == settled::unknown);
-    CHECK(store.view(taken[0].job.id).state == job_state::claimed);
-    const auto last = job("3");
-    CHECK(store->commit({&last, 1}, {&done, 1}).settlements.at(0) == settled::accepted);
-    CHECK(store.take(9).size() == 2);
+    CHECK(result.settlements.at(0) == settled::accepted);
+    CHECK(store.view(taken[0].job.id).state == job_state::done);
+    CHECK(store.take(9).size() == 1);
 }
 
-TEST_CASE("redis: a commit whose transaction was not begun is in doubt") {
+TEST_CASE("redis: a commit whose transaction was not begun is in doubt, and the next says why") {
     const redis_user user("cut", {"~*", "&*", "+@all"});
     redis_store store(with_user("cut", "user-secret"));
     store.add(store.job());
@@ -112,9 +110,135 @@ TEST_CASE("redis: a commit whose transaction was not begun is in doubt") {
     const auto p = store.job();
     CHECK(store.commit(p).puts.at(0).what == outcome::unknown);
     redis_admin()({"ACL", "SETUSER", "cut", "+multi"});
+    const auto [code, text] = what_fails([&] { store.commit(store.job()); });
+    CHECK(code == errc::bad_store);
+    CHECK_THAT(text, Contains("'multi'"));
     // Each of its commands was done by itself.
     CHECK(store.commit(p).puts.at(0).what == outcome::refused);
     CHECK(store.take(9).size() == 2);
+}
+
+TEST_CASE(
+    "redis: a commit whose transaction may not be ended is refused, and no later one joins it") {
+    const redis_user user("open", {"~*", "&*", "+@all"});
+    redis_store store(with_user("open", "user-secret"));
+    store.add(store.job());
+    redis_admin()({"ACL", "SETUSER", "open", "-exec"});
+    CHECK(what_fails([&] { store.commit(store.job()); }).first == errc::bad_store);
+    redis_admin()({"ACL", "SETUSER", "open", "+exec"});
+    store.add(store.job());
+    CHECK(store.take(9).size() == 2);
+}
+
+TEST_CASE("redis: a commit whose script fails in the middle leaves nothing of what has no place") {
+    const redis_user user("middle", {"~*", "&*", "+@all"});
+    redis_store store(with_user("middle", "user-secret"));
+    auto first = store.job();
+    first.job.arguments = "1";
+    store.add(first);
+    auto again = first;
+    again.job.arguments = "2";
+    const auto next = store.job();
+    redis_admin()({"ACL", "SETUSER", "middle", "-rpush"});
+    const auto result = store->commit(std::vector{again, next}, {});
+    redis_admin()({"ACL", "SETUSER", "middle", "+rpush"});
+    CHECK(result.puts.at(0).what == outcome::unknown);
+    CHECK(result.puts.at(1).what == outcome::unknown);
+    const auto [code, text] = what_fails([&] { store.commit(next); });
+    CHECK(code == errc::bad_store);
+    CHECK_THAT(text, Contains("may not do what the store needs"));
+    CHECK(store.view(first.job.id).job.arguments == "1");
+    CHECK(store->find({}).size() == 1);
+    store.add(next);
+    CHECK(store.take(9).size() == 2);
+}
+
+TEST_CASE_METHOD(committing,
+                 "redis: what a broken transaction has left is no part of the next one") {
+    const auto first = job("1");
+    store.add(first);
+    const auto id = detail::redis::write_id(first.job.id);
+    admin({"HSET", key("before"), id, "old text"});
+    store.add(job("2"));
+    CHECK(store.view(first.job.id).job.arguments == "1");
+    CHECK(keys("before").empty());
+}
+
+TEST_CASE_METHOD(committing,
+                 "redis: places without a text are passed over, and nothing beside them is lost") {
+    const auto page = "jobs:" + detail::redis::page_of(store.job().job.id);
+    const auto suspect = GENERATE(false, true);
+    auto lost = job("1");
+    lost.job.crashes = suspect ? 1 : 0;
+    store.add(lost);
+    admin({"HDEL", key(page), detail::redis::write_id(lost.job.id)});
+    const auto next = job("2");
+    store.add(next);
+    const auto taken = store.take(9);
+    REQUIRE(taken.size() == 1);
+    CHECK(taken[0].job.id == next.job.id);
+    CHECK(store.take(9).empty());
+    CHECK(store.settle(taken[0].held, verdict::done) == settled::accepted);
+}
+
+TEST_CASE_METHOD(committing,
+                 "redis: jobs that came in another order than that of their times all run") {
+    // Ids decide among those of one time: the lists are 9 2 4, and 6.
+    const auto base = store.job().job.id;
+    std::vector<put> puts;
+    for (const auto& [kind, id] : {std::pair{"mail", 9}, {"news", 6}, {"mail", 4}, {"mail", 2}}) {
+        puts.push_back(store.job(kind));
+        puts.back().job.id = base + static_cast<job_id>(id);
+    }
+    const auto both = redis_backend({.url = url});
+    both->open({.kinds = {{"mail", 0}, {"news", 0}}});
+    store->commit(puts, {});
+    const auto erased = base + 2;
+    const bool with_gap = GENERATE(false, true);
+    if (with_gap) {
+        store->amend(std::span(&erased, 1), amendment::erase);
+    }
+    std::vector<job_id> ran;
+    for (int i = 0; i < 9; ++i) {
+        for (const auto& one : both->claim(std::vector<std::size_t>{2}, 0ms)) {
+            ran.push_back(one.job.id - base);
+        }
+    }
+    CHECK(ran == (with_gap ? std::vector<job_id>{4, 6, 9} : std::vector<job_id>{2, 6, 9, 4}));
+    CHECK(keys("fifo:*").empty());
+    CHECK(keys("gone:*").empty());
+}
+
+TEST_CASE_METHOD(committing, "redis: a follow-up is ready, whoever asks for it as claimed") {
+    store.add(job("1"));
+    settlement done{store.take().at(0).held, verdict::done, {}, {}, {job("2")}};
+    done.follow_ups[0].claimed = true;
+    CHECK(store->commit({}, {&done, 1}).settlements.at(0) == settled::accepted);
+    CHECK(store.take(9).size() == 1);
+}
+
+TEST_CASE_METHOD(committing, "redis: a clock that is ahead of the server's stores nothing") {
+    const auto number = std::to_string(store.info.owner);
+    const auto token = admin({"HGET", key("owners"), number});
+    const detail::redis::scripts texts;
+    const auto all = keys("*");
+    const auto answer = admin({"EVAL", texts.put, "1", key("meta"), number, token, "1000", "1",
+                               "9000000000000000", "P", "1", "fifo:0", "0", "0000000000000001"});
+    CHECK_THAT(answer, Catch::Matchers::StartsWith("POSTLUDECLOCK 1"));
+    CHECK(admin({"HGET", key("before"), "0000000000000001"}) == "0");  // the empty text
+    CHECK(admin({"EVAL", texts.undo, "1", key("meta")}) == "1");
+    CHECK(keys("*") == all);
+}
+
+TEST_CASE("redis: a question that the server refuses is an error, not an empty answer") {
+    const redis_user user("asks", {"~*", "&*", "+@all"});
+    redis_store store(with_user("asks", "user-secret"));
+    store.add(store.job());
+    REQUIRE(store->find({}).size() == 1);
+    redis_admin()({"ACL", "SETUSER", "asks", "-smembers"});
+    CHECK(what_fails([&] { store->find({}); }).first == errc::bad_store);
+    redis_admin()({"ACL", "SETUSER", "asks", "+smembers", "-lrange"});
+    CHECK(what_fails([&] { store->find({}); }).first == errc::bad_store);
 }
 
 TEST_CASE_METHOD(committing, "redis: a job is created at the server's time, and never later") {
@@ -141,6 +265,8 @@ TEST_CASE("redis: the server's clock is taken from its answers") {
     clock.learn(1'000'000'000'000);
     CHECK(clock.now() >= 1'000'000'000'000);
     CHECK(clock.now() < 1'000'000'000'000 + std::chrono::microseconds(patience).count());
-    clock.learn(5'000'000);
+    clock.learn(5'000'000);  // it came late
+    CHECK(clock.now() >= 1'000'000'000'000);
+    clock.correct(5'000'000);
     CHECK(clock.now() < 5'000'000 + std::chrono::microseconds(patience).count());
 }

@@ -172,10 +172,18 @@ TEST_CASE("redis: what was in doubt is refused when it comes late") {
     at_last([&] { return store->amend(std::span(&none, 1), amendment::erase); });
     CHECK(admin({"HGET", "{postlude}:owners", number}) != before);
     const detail::redis::scripts texts;
-    const auto late =
-        admin({"EVAL", texts.commit.text(), "1", "{postlude}:meta", number, before, "1000", "1",
-               "P", "1", "ready:0", "0", "0000000000000001", " 0 0 0 0 0 {}"});
+    const auto meta = "{postlude}:meta";
+    const auto created = "1000000000000000";
+    const auto id = "0000000000000001";
+    admin({"MULTI"});
+    admin({"EVAL", texts.put, "1", meta, number, before, "1000", "1", created, "P", "1", "fifo:0",
+           "0", id});
+    admin({"HSET", "{postlude}:jobs:0000000000000", id, "1000000000000000 0 0 0 0 0 {}"});
+    admin({"EVAL", texts.undo, "1", meta});
+    admin({"EVAL", texts.commit.text(), "1", meta, number, before, "1000", "1", created});
+    const auto late = admin({"EXEC"});
     CHECK_THAT(late, Contains("POSTLUDEOWNER"));
+    CHECK(late.find("POSTLUDEOWNER") != late.rfind("POSTLUDEOWNER"));
     CHECK(store->find({.ids = {1}}).empty());
 }
 

@@ -116,7 +116,7 @@ struct put_result {
 enum class settled : std::uint8_t {
     accepted,
     lost_lease,  ///< somebody else holds it, or it is gone; nothing was changed
-    unknown,     ///< the connection broke: to be tried again
+    unknown,     ///< perhaps accepted: to be tried again
 };
 
 struct commit_result {

@@ -16,7 +16,7 @@ struct redis_options {
     /// Parameters: `prefix`, `ca_file` and `timeout` (milliseconds), as below; where the URL has
     /// them, they count.
     std::string url{};
-    /// What the names of all keys begin with, in braces: `{postlude}:jobs`. Stores with different
+    /// What the names of all keys begin with, in braces: `{postlude}:lanes`. Stores with different
     /// ones are strangers to each other.
     std::string prefix = "postlude";
     /// TLS: a file with the certificates of the authorities to be trusted; the system's, where none
@@ -38,7 +38,8 @@ struct redis_options {
 /// URL is wrong.
 ///
 /// A connection that breaks is made again by the next call. A commit that was sent and not
-/// answered is answered with `unknown`; any other call that throws may have changed something then.
+/// answered is answered with `unknown`, and so is one that failed in the middle, of which the next
+/// one then throws the reason; any other call that throws may have changed something then.
 std::unique_ptr<backend> redis_backend(redis_options options);
 
 /// `redis://host`, `rediss://user:password@host:6380/0?ca_file=ca.pem`.

@@ -78,6 +78,7 @@ reply connection::call(const command& c, deadline until) {
 
 reply connection::run_together(std::span<const command> commands, deadline until) {
     was_full_ = false;
+    std::string refusal;
     try {
         begin(until);
         outgoing_.clear();
@@ -91,7 +92,6 @@ reply connection::run_together(std::span<const command> commands, deadline until
         if (begun.is_error()) {  // so each was done by itself, as far as it was
             to_.refuse(begun.text());
         }
-        std::string refusal;
         for (std::size_t i = 0; i < commands.size(); ++i) {
             const auto queued = receive(until);
             if (queued.is_error() && refusal.empty()) {
@@ -100,14 +100,22 @@ reply connection::run_together(std::span<const command> commands, deadline until
         }
         auto answer = receive(until);
         in_doubt_ = false;
-        if (answer.is_error()) {
-            refuse(refusal.empty() ? answer.text() : refusal);
+        if (answer.is_array()) {
+            return answer;
         }
-        return answer;
+        if (!answer.text().starts_with("EXECABORT")) {
+            close();  // it waits for EXEC still
+        }
+        if (refusal.empty()) {
+            constexpr std::string_view discarded = "EXECABORT Transaction discarded because of: ";
+            const auto why = answer.text();
+            refusal = why.substr(why.starts_with(discarded) ? discarded.size() : 0);
+        }
     } catch (...) {
         close();
         throw;
     }
+    refuse(refusal);
 }
 
 /// It has done nothing.

@@ -32,6 +32,8 @@ public:
     /// All of them between MULTI and EXEC, in one message; answers an array with an answer for
     /// each, which may be an error. Throws what it means when none of them was done.
     reply run_together(std::span<const command> commands, deadline until);
+    /// Throws what an error means that the server has answered instead of doing something.
+    [[noreturn]] void refuse(std::string_view error);
     /// Whether the last call failed after it had been sent: nobody knows whether it was done.
     bool in_doubt() const noexcept { return in_doubt_; }
     /// Says so of a call that was answered, and not as it should be.
@@ -59,7 +61,6 @@ private:
     void begin(deadline until);
     void send(deadline until);
     void send(const command& c, deadline until);
-    [[noreturn]] void refuse(std::string_view error);
     reply receive(deadline until);
     void load(script& s, deadline until);
 

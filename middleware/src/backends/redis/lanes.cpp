@@ -27,6 +27,9 @@ std::vector<lane> lane_table::refresh(connection& by, deadline until) {
     command c({"LRANGE", list_});
     c.add(lanes.size()).add("-1");
     const auto answer = by.call(c, until);
+    if (answer.is_error()) {
+        by.refuse(answer.text());
+    }
     for (std::size_t i = 0; i < answer.size(); ++i) {
         lanes.push_back(read_lane(answer[i].text()));
     }

@@ -97,6 +97,9 @@ std::vector<job_view> store::find(const job_query& query) {
     } else {
         const auto pages =
             s_->questions.server.call(command({"SMEMBERS", to_.key("pages")}), soon());
+        if (pages.is_error()) {
+            s_->questions.server.refuse(pages.text());
+        }
         for (std::size_t i = 0; i < pages.size(); ++i) {
             sources.push_back(std::string("jobs:").append(pages[i].text()));
         }

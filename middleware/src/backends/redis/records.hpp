@@ -23,7 +23,7 @@ std::string write_time(std::int64_t time);
 std::string write_lane(const lane& l);
 lane read_lane(std::string_view text);
 
-/// A job as `jobs` has it, appended.
+/// A job as its page has it, appended.
 void write_body(command& to, const job_record& job, std::size_t lane, std::string_view created);
 
 /// One of them, read.

@@ -157,8 +157,8 @@ local function read_runs(id, body)
         return {failures = tonumber(failures), crashes = tonumber(crashes),
             attempts = tonumber(attempts), count = tonumber(count), notes = rest}
     end
-    local _, _, failures, crashes = head_of(body or get_body(id))
-    return {failures = tonumber(failures), crashes = tonumber(crashes), attempts = 0, count = 0,
+    local _, _, failures, crashes = head_of(body or get_body(id) or '')
+    return {failures = tonumber(failures) or 0, crashes = tonumber(crashes) or 0, attempts = 0, count = 0,
         notes = ''}
 end
 

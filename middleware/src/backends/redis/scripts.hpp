@@ -7,7 +7,7 @@
 
 namespace postlude::detail::redis {
 
-/// A script of the server's: it runs whole and alone, which makes each call of the store's atomic.
+/// A script of the server's: it runs whole and alone, which makes it atomic.
 /// Its text begins with `prelude`; KEYS[1] is the key of `meta`, from which it derives all others.
 class script {
 public:

@@ -18,46 +18,60 @@ return number
 // script that finds places for them has only their ids, and the next command of the same
 // transaction is an HSET that writes the texts into their page. It can't be made to depend on what
 // the script has found. So what it must not have done is undone by the third: what it overwrites is
-// kept in `before:` a transaction long, as an empty text if there was nothing.
+// kept in `before` a transaction long, as an empty text if there was nothing.
 //
 // ARGV: owner, token, lease, claim, when they were created; then sections:
-//   P, a number, where, delay, and so many ids: see `place`. Those that differ in where and delay
-//      have sections of their own.
-//   T, a number, and so many times id, tag: of the jobs before.
-//      And of one page.
-// Answers the server's time, and then a digit for each put (1: stored).
+//   P, a number, where, delay, and so many ids: see `place`. Those that differ in where, delay or
+//      page have sections of their own.
+//   T, a number, and so many times id, tag: of all the jobs before. The last one.
+// Answers the server's time, and then a digit for each put (1: stored). Nothing is stored when the
+// server's clock is behind that of its caller.
 const char* const put_text = R"lua(
-local known = registered()
-local answers, stored, before = {now_text}, {}, {}
+redis.call('DEL', base .. 'before')
+local known, early = registered(), created > now_text
+local answers, stored, before, sections = {now_text}, {}, {}, {}
 local at = 6
-while at <= #ARGV do
-    local section, count = ARGV[at], tonumber(ARGV[at + 1])
-    if section == 'P' then
-        local where, delay = ARGV[at + 2], ARGV[at + 3]
-        local ids, fresh = {}, {}
-        for i = 1, count do ids[i] = ARGV[at + 3 + i] end
-        local page = page_of(ids[1])
-        for i, there in ipairs(get_all('jobs:' .. page, ids)) do
-            local id = ids[i]
-            local is_new = known and not there
-            if is_new then
-                stored[id] = true
-                fresh[#fresh + 1] = id
-            else
-                before[#before + 1] = id
-                before[#before + 1] = there or ''
-            end
-            answers[#answers + 1] = is_new and '1' or '0'
+while ARGV[at] == 'P' do
+    local count = tonumber(ARGV[at + 1])
+    local section = {where = ARGV[at + 2], delay = ARGV[at + 3], fresh = {}}
+    local ids = {}
+    for i = 1, count do ids[i] = ARGV[at + 3 + i] end
+    section.page = page_of(ids[1])
+    for i, there in ipairs(get_all('jobs:' .. section.page, ids)) do
+        local id = ids[i]
+        local is_new = known and not early and not there
+        if is_new then
+            stored[id] = true
+            section.fresh[#section.fresh + 1] = id
+        else
+            before[#before + 1] = id
+            before[#before + 1] = there or ''
         end
-        redis.call('SADD', base .. 'pages', page)
-        if #fresh > 0 then place(where, delay, fresh, ARGV[4]) end
-        at = at + 4 + count
-    else
-        at = add_tags(at + 1, stored)
+        answers[#answers + 1] = is_new and '1' or '0'
+    end
+    sections[#sections + 1] = section
+    at = at + 4 + count
+end
+local function store(section)
+    redis.call('SADD', base .. 'pages', section.page)
+    place(section.where, section.delay, section.fresh, ARGV[4])
+end
+local problem
+for _, section in ipairs(sections) do
+    if #section.fresh > 0 and not problem then
+        local ok, error = pcall(store, section)
+        if not ok then problem = error end
+    end
+    for _, id in ipairs(problem and section.fresh or {}) do
+        before[#before + 1] = id
+        before[#before + 1] = ''
     end
 end
 each('HSET', 'before', before)
 if not known then return redis.error_reply('POSTLUDEOWNER is not registered') end
+if early then return redis.error_reply('POSTLUDECLOCK ' .. now_text) end
+if problem then return {err = type(problem) == 'table' and problem.err or problem} end
+if ARGV[at] then add_tags(at + 1, stored) end
 end_placing()
 return table.concat(answers)
 )lua";
@@ -90,6 +104,7 @@ return 1
 // with many arguments: a command costs more than what it does.
 const char* const commit_text = R"lua(
 if not registered() then return redis.error_reply('POSTLUDEOWNER is not registered') end
+if created > now_text then return redis.error_reply('POSTLUDECLOCK ' .. now_text) end
 local claim = ARGV[4]
 local mine = 'claimed:' .. me
 local at = 6
@@ -214,14 +229,17 @@ local ids, places, sources = {}, {}, {}
 local function look(key, lane, limit, into)
     local found = redis.call('ZRANGE', base .. key, '-inf', now_text, 'BYSCORE', 'LIMIT', 0, limit,
         'WITHSCORES')
-    if #found > 0 then into[#into + 1] = {key = key, lane = lane, found = found, taken = 0} end
+    if #found > 0 then
+        into[#into + 1] = {key = key, lane = lane, found = found, took = {}, last = 0}
+    end
 end
 
 -- What a person has taken from the middle of a list is still in it, and in `gone:`.
 local function look_in_list(lane, limit, into)
     local key, gone = base .. 'fifo:' .. lane, base .. 'gone:' .. lane
     local has_gone = redis.call('EXISTS', gone) == 1
-    local source = {list = key, lane = lane, found = {}, taken = 0, ends = {}, gone = {}}
+    local source = {list = key, lane = lane, found = {}, took = {}, last = 0, ends = {},
+        gone = {}}
     local found, size, seen = source.found, math.min(limit, 4000), 0
     repeat
         local entries = redis.call('LRANGE', key, seen, seen + size - 1)
@@ -246,35 +264,43 @@ local function look_in_list(lane, limit, into)
     end
 end
 
+-- A list is in the order in which its jobs came, and a claim goes by their times, which each process
+-- takes for itself: what was passed over goes back to the head.
 local function remove_taken(source)
-    if source.taken == 0 then return end
+    if source.last == 0 then return end
     if source.list then
-        redis.call('LPOP', source.list, source.ends[source.taken])
+        local size = source.ends[source.last]
+        redis.call('LPOP', source.list, size)
         -- Those behind the last that was taken are in the list still.
         for _, one in ipairs(source.gone) do
-            if one[2] < source.ends[source.taken] then
-                redis.call('SREM', base .. 'gone:' .. source.lane, one[1])
+            if one[2] < size then redis.call('SREM', base .. 'gone:' .. source.lane, one[1]) end
+        end
+        local back = {}
+        for i = source.last, 1, -1 do
+            if not source.took[i] then
+                back[#back + 1] = source.found[2 * i] .. source.found[2 * i - 1]
             end
         end
+        each('LPUSH', 'fifo:' .. source.lane, back)
     else
-        redis.call('ZREMRANGEBYRANK', base .. source.key, 0, source.taken - 1)
+        redis.call('ZREMRANGEBYRANK', base .. source.key, 0, source.last - 1)
     end
-    source.taken = 0
+    source.last = 0
 end
 
-local function take(source, place)
-    source.taken = source.taken + 1
-    ids[#ids + 1] = source.found[place]
-    places[#places + 1] = source.found[place + 1]
+local function take(source, i)
+    source.took[i] = true
+    source.last = math.max(source.last, i)
+    ids[#ids + 1] = source.found[2 * i - 1]
+    places[#places + 1] = source.found[2 * i]
     sources[#sources + 1] = source
 end
 
--- All of one source are in order already.
 local function merge(heads, credit)
     local all = {}
     for _, source in ipairs(heads) do
-        for i = 1, #source.found, 2 do
-            all[#all + 1] = {source, i, tonumber(source.found[i + 1]), source.found[i]}
+        for i = 1, #source.found / 2 do
+            all[#all + 1] = {source, i, tonumber(source.found[2 * i]), source.found[2 * i - 1]}
         end
     end
     table.sort(all, function(a, b)
@@ -307,7 +333,7 @@ local function take_from(first, count, credit)
     if #heads == 1 and not heads[1].suspect then
         local source = heads[1]
         local count = math.min(credit, #source.found / 2)
-        for i = 1, count do take(source, 2 * i - 1) end
+        for i = 1, count do take(source, i) end
         return count
     end
     return merge(heads, credit)
@@ -353,26 +379,28 @@ if #ids == 0 then
 end
 
 local bodies, runs = get_bodies(ids), get_all('runs', ids)
-local entries, cut = {}, {}
+local entries, taken, texts, counts = {}, {}, {}, {}
 local prefix = claim .. ' ' .. now_text .. ' '
 for i, id in ipairs(ids) do
-    local source = sources[i]
-    local crashes = '0'
-    if runs[i] then
-        runs[i] = string.match(runs[i], '^%d+ %d+')
-        crashes = string.match(runs[i], '%d+$')
-    else
-        runs[i] = ''
-        if source.suspect then crashes = string.match(bodies[i], '^%d+ %d+ %d+ (%d+)') end
-    end
+    local source, body = sources[i], bodies[i]
     remove_taken(source)  -- first, as it needs no memory
-    if source.suspect then redis.call('HSET', base .. 'suspects', me, id) end
-    entries[#entries + 1] = id
-    entries[#entries + 1] = prefix .. places[i] .. ' ' .. crashes .. ' ' .. source.lane
+    if body then  -- else a transaction that was not one, or the server threw it away
+        local crashes, run = '0', ''
+        if runs[i] then
+            run = string.match(runs[i], '^%d+ %d+')
+            crashes = string.match(run, '%d+$')
+        elseif source.suspect then
+            crashes = string.match(body, '^%d+ %d+ %d+ (%d+)')
+        end
+        if source.suspect then redis.call('HSET', base .. 'suspects', me, id) end
+        entries[#entries + 1] = id
+        entries[#entries + 1] = prefix .. places[i] .. ' ' .. crashes .. ' ' .. source.lane
+        taken[#taken + 1], texts[#texts + 1], counts[#counts + 1] = id, body, run
+    end
 end
 each('HSET', 'claimed:' .. me, entries)
 redis.call('ZADD', base .. 'leases', text(now + ARGV[3]), me)
-return {next_due, ids, bodies, runs}
+return {next_due, taken, texts, counts}
 )lua";
 
 }  // namespace postlude::detail::redis

@@ -239,7 +239,7 @@ for i, name in ipairs(lanes) do
     local lane = tostring(i - 1)
     local ready, later, oldest = 0, 0, -1
     local fifo, gone = base .. 'fifo:' .. lane, base .. 'gone:' .. lane
-    ready = redis.call('LLEN', fifo) - redis.call('SCARD', gone)
+    ready = math.max(redis.call('LLEN', fifo) - redis.call('SCARD', gone), 0)
     for _, entry in ipairs(ready > 0 and redis.call('LRANGE', fifo, 0, 99) or {}) do
         if redis.call('SISMEMBER', gone, entry) == 0 then
             oldest = math.max(math.floor((now - string.sub(entry, 1, 16)) / 1000), 0)

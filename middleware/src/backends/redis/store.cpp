@@ -71,18 +71,6 @@ std::string microseconds(std::chrono::milliseconds time) {
     return std::to_string(std::max<std::int64_t>(std::chrono::microseconds(time).count(), 0));
 }
 
-commit_result fate_unknown(std::span<const put> puts, std::span<const settlement> settlements,
-                           std::uint64_t claim) {
-    commit_result r;
-    for (const auto& p : puts) {
-        r.puts.push_back(
-            {can_store(p) ? put_result::outcome::unknown : put_result::outcome::refused,
-             p.claimed ? receipt{p.job.id, claim} : receipt{}});
-    }
-    r.settlements.assign(settlements.size(), settled::unknown);
-    return r;
-}
-
 /// In microseconds.
 std::int64_t time_of(connection& server, deadline until) {
     const auto answer = server.call(command({"TIME"}), until);
@@ -175,7 +163,7 @@ struct store::batch_writer {
         begin(all[0]);
         sections(puts, [&](puts_view some, std::size_t lane) {
             all[0].add("P").add(some.size());
-            where(all[0], *some.front(), lane);
+            where(all[0], *some.front(), some.front()->claimed, lane);
             auto& texts = all.emplace_back();
             texts.add("HSET").add(to.key("jobs:").append(page_of(some.front()->job.id)));
             for (const auto* const p : some) {
@@ -227,8 +215,8 @@ private:
             rest = rest.subspan(n);
         }
     }
-    static void where(command& c, const put& p, std::size_t lane) {
-        if (p.claimed) {
+    static void where(command& c, const put& p, bool claimed, std::size_t lane) {
+        if (claimed) {
             c.add("=").extend(std::to_string(p.job.crashes)).extend(" ");
         } else {
             c.add(p.job.crashes > 0 ? "suspect:" : p.delay.count() > 0 ? "ready:" : "fifo:");
@@ -265,7 +253,8 @@ private:
         const auto puts = storable(one.follow_ups);
         sections(puts, [&](puts_view some, std::size_t lane) {
             c.add("F").add(some.size());
-            where(c, *some.front(), lane);
+            // Nobody could be told the receipt of one that is claimed.
+            where(c, *some.front(), false, lane);
             for (const auto* const p : some) {
                 c.add(write_id(p->job.id));
                 write_body(c, p->job, lane, created);
@@ -275,11 +264,51 @@ private:
     }
 };
 
+/// A commit, and what the server has answered to either part.
+struct store::parts {
+    std::span<const put> puts;
+    std::span<const settlement> settlements;
+    std::uint64_t claim;
+    std::vector<const put*> sent = storable(puts);
+    std::optional<std::string> stored = sent.empty() ? std::optional(std::string()) : std::nullopt;
+    std::optional<std::string> accepted =
+        settlements.empty() ? std::optional(std::string()) : std::nullopt;
+
+    bool answered() const { return stored && accepted; }
+    bool touched() const { return (stored && !sent.empty()) || (accepted && !settlements.empty()); }
+    commit_result result() const {
+        using outcome = put_result::outcome;
+        commit_result r;
+        r.puts.resize(puts.size());
+        std::size_t i = 0;
+        for (std::size_t k = 0; k < puts.size(); ++k) {
+            if (i == sent.size() || sent[i] != &puts[k]) {
+                continue;
+            }
+            const auto what = !stored               ? outcome::unknown
+                              : (*stored)[i] == '1' ? outcome::stored
+                                                    : outcome::refused;
+            ++i;
+            r.puts[k] = {what, puts[k].claimed && what != outcome::refused
+                                   ? receipt{puts[k].job.id, claim}
+                                   : receipt{}};
+        }
+        r.settlements.assign(settlements.size(), settled::unknown);
+        for (std::size_t k = 0; accepted && k < settlements.size(); ++k) {
+            r.settlements[k] = (*accepted)[k] == '1' ? settled::accepted : settled::lost_lease;
+        }
+        return r;
+    }
+};
+
 commit_result store::commit(std::span<const put> puts, std::span<const settlement> settlements) {
     if (puts.empty() && settlements.empty()) {
         return {};
     }
     const std::lock_guard lock(s_->commits.mutex);
+    if (const auto refusal = std::exchange(s_->refusal, nullptr)) {
+        std::rethrow_exception(refusal);
+    }
     const auto claim = ++s_->claim_count;
     const auto until = soon();
     try {
@@ -292,92 +321,94 @@ commit_result store::commit(std::span<const put> puts, std::span<const settlemen
     }
     auto r = try_commit({}, settlements, claim, until);
     // There may be room for them later, so they are not refused for good.
-    r.puts = fate_unknown(puts, {}, claim).puts;
+    r.puts = parts{puts, {}, claim}.result().puts;
     return r;
 }
 
-/// As `commit_all`, which throws even when it may have been carried out.
+/// Throws only when nothing of it was carried out.
 commit_result store::try_commit(std::span<const put> puts, std::span<const settlement> settlements,
                                 std::uint64_t claim, deadline until) {
+    parts p{puts, settlements, claim};
     try {
-        return commit_all(puts, settlements, claim, until);
-    } catch (const boost::system::system_error&) {
-        if (!s_->commits.server.in_doubt()) {
+        send(p, until);
+    } catch (const boost::system::system_error& e) {
+        if (!s_->commits.server.in_doubt() && !p.touched()) {
             throw;
         }
+        if (e.code() == errc::bad_store) {
+            s_->refusal = std::current_exception();
+        }
         s_->owner.in_doubt();
-        return fate_unknown(puts, settlements, claim);
     }
+    return p.result();
 }
 
-commit_result store::commit_all(std::span<const put> puts, std::span<const settlement> settlements,
-                                std::uint64_t claim, deadline until) {
-    auto& server = s_->commits.server;
-    const auto sent = storable(puts);
-    std::string stored;    // the server's time, and a digit for each put
-    std::string accepted;  // a digit for each settlement; or empty: to be tried again
-    as_owner(server, until, [&](const std::string& token) {
-        batch_writer w{*s_, to_, token, claim, server, until};
-        if (sent.empty()) {
-            accepted = server.run(s_->texts.commit, w.settle(settlements), until).text();
+void store::send(parts& p, deadline until) {
+    for (int tries = 0; tries < 4; ++tries) {
+        const auto done = as_owner(s_->commits.server, until, [&](const std::string& token) {
+            return try_parts(p, token, until);
+        });
+        if (done) {
             return;
         }
-        auto all = w.store(sent);
-        if (!settlements.empty()) {
-            all.push_back(server.prepare(s_->texts.commit, w.settle(settlements), until));
-        }
-        const auto answer = server.run_together(all, until);
-        check(answer);
-        stored = answer[0].text();
-        if (const auto last = answer[answer.size() - 1]; !settlements.empty() && !last.is_error()) {
-            accepted = last.text();
-        }
-    });
-    std::string_view digits(stored);
-    if (!sent.empty()) {
-        const auto size = digits.size() - sent.size();
-        std::int64_t now = 0;
-        std::from_chars(digits.data(), digits.data() + size, now);
-        s_->clock.learn(now);
-        digits.remove_prefix(size);
     }
-    commit_result r;
-    r.puts.reserve(puts.size());
-    r.settlements.reserve(settlements.size());
-    std::size_t i = 0;
-    for (const auto& p : puts) {
-        const auto was_sent = i < sent.size() && sent[i] == &p;
-        if (!was_sent || digits[i++] != '1') {
-            r.puts.emplace_back();
-        } else {
-            r.puts.push_back(
-                {put_result::outcome::stored, p.claimed ? receipt{p.job.id, claim} : receipt{}});
-        }
-    }
-    for (const char c : accepted) {
-        r.settlements.push_back(c == '1' ? settled::accepted : settled::lost_lease);
-    }
-    r.settlements.resize(settlements.size(), settled::unknown);
-    return r;
+    to_.fail(errc::store_unavailable, "the server's clock is set back again and again");
 }
 
-/// What the parts of a commit have answered.
-void store::check(const reply& answer) {
-    for (std::size_t i = 0; i < answer.size(); ++i) {
-        if (!answer[i].is_error()) {
-            continue;
+/// Sends what has no answer yet. False: something has to be sent again.
+bool store::try_parts(parts& p, const std::string& token, deadline until) {
+    auto& server = s_->commits.server;
+    batch_writer w{*s_, to_, token, p.claim, server, until};
+    if (p.stored) {
+        const auto answer = server.run(s_->texts.commit, w.settle(p.settlements), until);
+        if (is_fine(answer)) {
+            p.accepted = answer.text();
         }
-        const auto error = answer[i].text();
-        if (error.starts_with("POSTLUDEOWNER")) {
-            throw owner_lost();
-        }
-        if (error.starts_with("NOSCRIPT")) {  // only the settlements' can be missing
-            s_->texts.commit.set_name({});
-        } else {
-            s_->commits.server.doubt();
-            to_.refuse(error);
-        }
+        return p.answered();
     }
+    auto all = w.store(p.sent);
+    const auto count = all.size();
+    if (!p.accepted) {
+        all.push_back(server.prepare(s_->texts.commit, w.settle(p.settlements), until));
+    }
+    const auto answer = server.run_together(all, until);
+    const auto puts = answer[0];
+    if (is_fine(puts)) {
+        const auto time = puts.text().substr(0, puts.text().size() - p.sent.size());
+        std::int64_t now = 0;
+        std::from_chars(time.data(), time.data() + time.size(), now);
+        s_->clock.learn(now);
+        for (std::size_t i = 1; i < count; ++i) {
+            is_fine(answer[i]);
+        }
+        p.stored = puts.text().substr(time.size());
+    }
+    if (answer.size() > count && is_fine(answer[count])) {
+        p.accepted = answer[count].text();
+    }
+    return p.answered();
+}
+
+/// False when that part has to be sent again.
+bool store::is_fine(const reply_view& answer) {
+    if (!answer.is_error()) {
+        return true;
+    }
+    const auto error = answer.text();
+    if (error.starts_with("POSTLUDEOWNER")) {
+        throw owner_lost();
+    }
+    if (error.starts_with("POSTLUDECLOCK ")) {
+        std::int64_t now = 0;
+        std::from_chars(error.data() + error.find(' ') + 1, error.data() + error.size(), now);
+        s_->clock.correct(now);
+    } else if (error.starts_with("NOSCRIPT")) {
+        s_->texts.commit.set_name({});
+    } else {
+        s_->commits.server.doubt();
+        to_.refuse(error);
+    }
+    return false;
 }
 
 }  // namespace detail::redis

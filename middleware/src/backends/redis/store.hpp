@@ -5,7 +5,9 @@
 #include "backends/redis/lanes.hpp"
 #include "postlude/backends/redis.hpp"
 
+#include <algorithm>
 #include <atomic>
+#include <exception>
 
 namespace postlude::detail::redis {
 
@@ -32,17 +34,19 @@ struct line {
     connection server;
 };
 
-/// The server's clock as far as its answers tell: behind it, by the way of the latest one. For any
-/// thread.
+/// The server's clock as far as its answers tell: behind it by the way of the quickest one, as long
+/// as both clocks go on alike. In microseconds since 1970. The committing thread's.
 class server_clock {
 public:
-    /// @param now what has just come, in microseconds since 1970.
-    void learn(std::int64_t now) noexcept { ahead_.store(now - own(), std::memory_order_relaxed); }
-    std::int64_t now() const noexcept { return own() + ahead_.load(std::memory_order_relaxed); }
+    /// @param now what an answer said that has just come.
+    void learn(std::int64_t now) noexcept { ahead_ = std::max(ahead_, now - own()); }
+    /// Instead of all before.
+    void correct(std::int64_t now) noexcept { ahead_ = now - own(); }
+    std::int64_t now() const noexcept { return own() + ahead_; }
 
 private:
     static std::int64_t own() noexcept;
-    std::atomic<std::int64_t> ahead_{0};
+    std::int64_t ahead_ = INT64_MIN / 2;
 };
 
 /// What there is while the store is open.
@@ -58,6 +62,7 @@ struct session {
     registration owner;
     lane_table lanes;
     server_clock clock;
+    std::exception_ptr refusal;  ///< of a commit that is in doubt, for the next one to say
     std::map<std::string, std::size_t, std::less<>> groups;  ///< by kind
     std::atomic<std::uint64_t> claim_count{0};
     bool has_news = true;  ///< the user may listen
@@ -113,9 +118,10 @@ private:
 
     commit_result try_commit(std::span<const put> puts, std::span<const settlement> settlements,
                              std::uint64_t claim, deadline until);
-    commit_result commit_all(std::span<const put> puts, std::span<const settlement> settlements,
-                             std::uint64_t claim, deadline until);
-    void check(const reply& answer);
+    struct parts;
+    void send(parts& p, deadline until);
+    bool try_parts(parts& p, const std::string& token, deadline until);
+    bool is_fine(const reply_view& answer);
     struct batch_writer;
 
     struct attempt;
