@@ -4,6 +4,7 @@
 #include "backends/postgres/job_columns.hpp"
 
 #include <algorithm>
+#include <numeric>
 
 namespace postlude::detail::postgres {
 
@@ -18,12 +19,16 @@ std::string in_parentheses(std::initializer_list<std::int64_t> numbers) {
     return text.append(")");
 }
 
+/// How long a job can be passed over that has come to stand before those that are being taken.
+constexpr std::chrono::milliseconds longest_skip{100};
+
 /// The first of a lane's ready jobs, in their order, read as they are needed.
-std::string heads_of(std::int32_t lane) {
+std::string heads_of(std::int32_t lane, std::size_t order) {
     const auto number = std::to_string(lane);
     return "SELECT tid, run_at, job FROM (SELECT ctid AS tid, run_at, job FROM @ready"
            " WHERE NOT suspect AND lane = " +
-           number + " AND run_at <= now() ORDER BY run_at, job) lane_" + number;
+           number + " AND run_at >= ($5::timestamptz[])[" + std::to_string(order + 1) +
+           "] AND run_at <= now() ORDER BY run_at, job) lane_" + number;
 }
 
 }  // namespace
@@ -59,6 +64,15 @@ void claimer::find_sources() {
     std::ranges::sort(sources_, {}, [](const source& s) {
         return std::tuple(s.group, s.of.priority, s.of.number);
     });
+    std::size_t orders = 0;
+    for (std::size_t i = 0; i < sources_.size(); ++i) {
+        auto& s = sources_[i];
+        const auto* const before = i == 0 ? nullptr : &sources_[i - 1];
+        orders +=
+            before && before->group == s.group && before->of.priority == s.of.priority ? 0 : 1;
+        s.order = orders - 1;
+    }
+    begins_.assign(orders, {});
     take_ = sources_.empty() ? std::string() : where_.sql(take_sql());
 }
 
@@ -84,7 +98,7 @@ std::string claimer::lanes_as_values() const {
 std::string claimer::merged(std::span<const source> lanes) {
     std::string heads;
     for (const auto& s : lanes) {
-        heads.append(heads_of(s.of.number)).append(" UNION ALL ");
+        heads.append(heads_of(s.of.number, s.order)).append(" UNION ALL ");
     }
     heads.append("SELECT tid, run_at, job FROM suspect WHERE grp = ")
         .append(std::to_string(lanes.front().group + 1))
@@ -95,9 +109,10 @@ std::string claimer::merged(std::span<const source> lanes) {
            " WHERE j.ctid = h.tid FOR UPDATE SKIP LOCKED) k)";
 }
 
-/// $1 this owner, $2 the claim, $3 the credits, $4 whether it may take a suspect. The one suspect
-/// is found first, and then stands in the order among the others. An append runs its parts one
-/// after the other, so a lower priority is looked at when credit is left.
+/// $1 this owner, $2 the claim, $3 the credits, $4 whether it may take a suspect, $5 where the
+/// lanes of each group and priority begin. The one suspect is found first, and then stands in the
+/// order among the others. An append runs its parts one after the other, so a lower priority is
+/// looked at when credit is left.
 std::string claimer::take_sql() const {
     std::string picked;
     for (auto group = sources_.begin(); group != sources_.end();) {
@@ -158,15 +173,23 @@ std::vector<claimed_job> claimer::take(connection& db, const allowance& may, std
             }
             parameters values;
             values.int4(owners_.self()).int8(claim).list(credits_of(may)).boolean(may.a_suspect);
-            commands.push_back({take_, std::move(values)});
+            commands.push_back({take_, std::move(values.list(begins()))});
         }
         commands.push_back(lanes_.others());
         const auto found = db.run(commands);
         lanes_.learn(found.back());
         if (!sources_.empty()) {
-            auto jobs = read(found[found.size() - 2], claim);
+            const auto skipped =
+                std::ranges::any_of(begins_, [](auto t) { return t != store_time(); });
+            auto last = begins_;
+            auto jobs = read(found[found.size() - 2], claim, last);
+            const auto most = std::reduce(may.credits.begin(), may.credits.end());
+            begin_behind(last, jobs.size() >= most);
             if (!jobs.empty()) {
                 return jobs;
+            }
+            if (skipped) {
+                continue;
             }
         }
         if (version_ == lanes_.version()) {
@@ -175,7 +198,28 @@ std::vector<claimed_job> claimer::take(connection& db, const allowance& may, std
     }
 }
 
-std::vector<claimed_job> claimer::read(const rows& found, std::int64_t claim) const {
+array claimer::begins() {
+    const auto now = std::chrono::steady_clock::now();
+    if (from_the_start_.exchange(false) || now - began_at_start_ >= longest_skip) {
+        begins_.assign(begins_.size(), {});
+        began_at_start_ = now;
+    }
+    auto all = array::of_time();
+    for (const auto t : begins_) {
+        all.add(t);
+    }
+    return all;
+}
+
+void claimer::begin_behind(const std::vector<store_time>& last, bool full) {
+    begins_ = last;
+    if (!full) {
+        from_the_start_ = true;
+    }
+}
+
+std::vector<claimed_job> claimer::read(const rows& found, std::int64_t claim,
+                                       std::vector<store_time>& last) const {
     struct taken {
         const source* from;
         store_time run_at;
@@ -195,6 +239,10 @@ std::vector<claimed_job> claimer::read(const rows& found, std::int64_t claim) co
         job.request_id = found.text(i, 5);
         job.tags = read_tags(found.text(i, 6));
         job.arguments = found.text(i, 7);
+        if (job.crashes == 0) {  // a suspect stands elsewhere
+            auto& end = last[one.from->order];
+            end = std::max(end, one.run_at);
+        }
         one.job.held = {job.id, static_cast<std::uint64_t>(claim)};
     }
     std::ranges::sort(all, {}, [](const taken& t) {

@@ -117,6 +117,7 @@ std::vector<receipt> store::renew(std::span<const receipt> held) {
     }
     if (found.size() > 2) {
         forget_doubts(found[2]);
+        s_->claims.look_from_the_start();
     }
     std::vector<receipt> lost;
     auto more_to_take = false;
@@ -180,6 +181,7 @@ std::vector<rescued_job> store::rescue(std::size_t limit) {
         }
     }
     if (!rescued.empty()) {
+        s_->claims.look_from_the_start();
         wake_.changed();
     }
     return rescued;

@@ -178,6 +178,9 @@ commit_result store::commit(std::span<const put> puts, std::span<const settlemen
             let_go(settlements[i].of);
         }
     }
+    if (std::ranges::any_of(settlements, [](auto& s) { return s.what != verdict::done; })) {
+        s_->claims.look_from_the_start();
+    }
     const auto ready = [](const put& p) { return !p.claimed; };
     if (!settlements.empty() || std::ranges::any_of(puts, ready)) {
         wake_.changed();

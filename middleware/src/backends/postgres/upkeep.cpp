@@ -121,6 +121,7 @@ std::vector<amended> store::amend(std::span<const job_id> ids, amendment what) {
         }
         order = std::move(moving);
     }
+    s_->claims.look_from_the_start();
     wake_.changed();
     return result;
 }

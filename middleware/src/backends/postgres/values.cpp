@@ -53,6 +53,10 @@ void array::add(std::chrono::microseconds time) {
     ++count_;
 }
 
+void array::add(store_time time) {
+    add(std::int64_t{std::chrono::microseconds(time - epoch).count()});
+}
+
 void array::add_null() {
     append_number(bytes_, std::int32_t{-1});
     nulls_ = true;

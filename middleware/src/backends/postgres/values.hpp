@@ -36,12 +36,14 @@ public:
     static array of_int8() { return array(20); }
     static array of_text() { return array(25); }
     static array of_interval() { return array(1186); }
+    static array of_time() { return array(1184); }
 
     void add(std::int16_t value) { add_number(value); }
     void add(std::int32_t value) { add_number(value); }
     void add(std::int64_t value) { add_number(value); }
     void add(std::string_view text);
     void add(std::chrono::microseconds time);
+    void add(store_time time);
     void add_null();
     /// The empty text is NULL.
     void add_unless_empty(std::string_view text) { text.empty() ? add_null() : add(text); }

@@ -1,0 +1,80 @@
+// Copyright 2026 The Postlude authors. Distributed under the Boost Software License, Version 1.0.
+//
+// A claim begins where the one before has ended: what comes to stand before that place is found.
+#include "postgres_support.hpp"
+#include "support/eventually.hpp"
+
+#include <vector>
+
+using namespace postlude;
+using namespace test;
+using namespace std::chrono_literals;
+
+namespace {
+
+struct claiming {
+    std::unique_ptr<backend> open_one() {
+        auto b = schema.connect();
+        open_options asked;
+        asked.kinds = {{"mail", 0}};
+        owner = b->open(asked).owner;
+        return b;
+    }
+    void add(backend& to, int n) {
+        for (int i = 0; i < n; ++i) {
+            put p;
+            p.job.id = (job_id{owner} << 40) + ++count;
+            p.job.kind = "mail";
+            p.job.queue = "out";
+            REQUIRE(to.commit({&p, 1}, {}).puts.at(0).what == put_result::outcome::stored);
+        }
+    }
+    static std::vector<claimed_job> take(backend& from, std::size_t n = 1) {
+        return from.claim(std::vector{n}, 0ms);
+    }
+    static void give_back(backend& to, const claimed_job& job) {
+        const settlement s{job.held, verdict::give_back, {}, {}, {}};
+        REQUIRE(to.commit({}, {&s, 1}).settlements.at(0) == settled::accepted);
+    }
+
+    postgres_schema schema;
+    std::uint32_t owner = 0;
+    job_id count = 0;
+    std::unique_ptr<backend> mine = open_one();
+    std::unique_ptr<backend> others = open_one();
+};
+
+}  // namespace
+
+TEST_CASE_METHOD(claiming,
+                 "postgres: what this process gives back is claimed before what is behind it") {
+    add(*mine, 4);
+    const auto first = take(*mine).at(0);
+    take(*mine);
+    give_back(*mine, first);
+    CHECK(take(*mine).at(0).job.id == first.job.id);
+}
+
+TEST_CASE_METHOD(claiming, "postgres: what another process gives back is claimed soon, and once") {
+    add(*mine, 2);
+    const auto theirs = take(*others).at(0);
+    take(*mine);
+    SECTION("while there are more jobs behind it") {
+        add(*mine, 2'000);
+        take(*mine);
+        give_back(*others, theirs);
+        bool came = false;
+        REQUIRE(eventually([&] {
+            const auto some = take(*mine);
+            came = !some.empty() && some[0].job.id == theirs.job.id;
+            return came || some.empty();
+        }));
+        CHECK(came);  // and not when there was nothing else left
+        CHECK_FALSE(take(*mine).empty());
+    }
+    SECTION("at once, when nothing is behind it") {
+        give_back(*others, theirs);
+        CHECK(take(*mine).at(0).job.id == theirs.job.id);
+        CHECK(take(*mine).empty());
+    }
+}
