@@ -237,9 +237,13 @@ TEST_CASE("redis: a store of a newer format is opened only if that allows it") {
 TEST_CASE("redis: when the owners' numbers are used up, the store says so") {
     const auto prefix = new_prefix();
     const auto url = shared_redis().url() + "?prefix=" + prefix;
-    { redis_store store(url); }
+    {
+        redis_store store(url);
+    }
     redis_admin()({"HSET", "{" + prefix + "}:meta", "next_owner", "8388607"});
-    { CHECK(redis_store(url).info.owner == 8'388'607); }
+    {
+        CHECK(redis_store(url).info.owner == 8'388'607);
+    }
     const auto [code, text] = opening(url);
     CHECK(code == errc::bad_store);
     CHECK_THAT(text, Contains("8 million times"));
