@@ -78,3 +78,48 @@ TEST_CASE_METHOD(claiming, "postgres: what another process gives back is claimed
         CHECK(take(*mine).empty());
     }
 }
+
+TEST_CASE("postgres: full claims keep to groups, priorities and new lanes") {
+    postgres_schema schema;
+    const auto b = schema.connect();
+    open_options asked;
+    asked.groups = 2;
+    asked.kinds = {{"mail", 0}, {"news", 0}, {"late", 0}, {"alone", 1}};
+    const auto owner = b->open(asked).owner;
+    job_id count = 0;
+    const auto add = [&](const std::string& kind, std::uint8_t priority) {
+        put p;
+        p.job.id = (job_id{owner} << 40) + ++count;
+        p.job.kind = kind;
+        p.job.queue = "out";
+        p.job.priority = priority;
+        REQUIRE(b->commit({&p, 1}, {}).puts.at(0).what == put_result::outcome::stored);
+        return p.job.id;
+    };
+    std::vector<job_id> urgent, others, alone;
+    for (int i = 0; i < 4; ++i) {
+        others.push_back(add(i % 2 == 0 ? "mail" : "news", 2));
+        alone.push_back(add("alone", 3));
+        urgent.push_back(add(i % 2 == 0 ? "news" : "mail", 1));
+    }
+    const auto next = [&](std::size_t group) {
+        std::vector<std::size_t> credits(2);
+        credits[group] = 1;
+        const auto some = b->claim(credits, 0ms);
+        return some.empty() ? job_id{} : some[0].job.id;
+    };
+    for (int i = 0; i < 4; ++i) {
+        CHECK(next(0) == urgent[static_cast<std::size_t>(i)]);
+        CHECK(next(1) == alone[static_cast<std::size_t>(i)]);
+    }
+    CHECK(next(0) == others[0]);
+    const auto more_urgent = add("late", 0);  // a lane that was not there
+    CHECK(next(0) == more_urgent);
+    const auto urgent_again = add("mail", 1);
+    CHECK(next(0) == urgent_again);
+    CHECK(next(0) == others[1]);
+    CHECK(next(0) == others[2]);
+    CHECK(next(0) == others[3]);
+    CHECK(next(0) == 0);
+    CHECK(next(1) == 0);
+}

@@ -7,6 +7,9 @@
 #include "backends/redis/records.hpp"
 #include "backends/redis/store.hpp"
 
+#include <set>
+#include <sstream>
+
 using namespace postlude;
 using namespace test;
 using Catch::Matchers::Contains;
@@ -21,7 +24,14 @@ struct committing {
         p.job.arguments = arguments;
         return p;
     }
-    std::string keys(const std::string& pattern) { return admin({"KEYS", key(pattern)}); }
+    std::set<std::string> keys(const std::string& pattern) {
+        std::istringstream all(admin({"KEYS", key(pattern)}));
+        std::set<std::string> found;
+        for (std::string one; all >> one;) {
+            found.insert(one);
+        }
+        return found;
+    }
 
     std::string prefix = new_prefix();
     std::string url = shared_redis().url() + "?prefix=" + prefix;
@@ -179,6 +189,32 @@ TEST_CASE_METHOD(committing,
     CHECK(taken[0].job.id == next.job.id);
     CHECK(store.take(9).empty());
     CHECK(store.settle(taken[0].held, verdict::done) == settled::accepted);
+}
+
+TEST_CASE_METHOD(committing, "redis: a claim goes on behind places without a text") {
+    for (int i = 0; i < 5; ++i) {
+        admin({"HDEL", key("jobs:" + detail::redis::page_of(store.add(store.job()))),
+               detail::redis::write_id(store.job().job.id - 1)});
+    }
+    const auto id = store.add(store.job());
+    const auto taken = store.take(1);
+    REQUIRE(taken.size() == 1);
+    CHECK(taken[0].job.id == id);
+}
+
+TEST_CASE_METHOD(committing, "redis: a withdrawn job without a text ends alone") {
+    auto lost = job("1");
+    lost.claimed = true;
+    const auto held = store.commit(lost).puts.at(0).held;
+    store.add(job("2"));
+    const auto other = store.take().at(0).held;
+    admin({"HDEL", key("jobs:" + detail::redis::page_of(lost.job.id)),
+           detail::redis::write_id(lost.job.id)});
+    const std::vector<settlement> both{{held, verdict::withdrawn, {}, {}, {}},
+                                       {other, verdict::done, {}, {}, {}}};
+    const auto result = store->commit({}, both);
+    CHECK(result.settlements.at(0) == settled::accepted);
+    CHECK(result.settlements.at(1) == settled::accepted);
 }
 
 TEST_CASE_METHOD(committing,

@@ -15,6 +15,12 @@ using boost::system::error_code;
 
 namespace {
 
+bool anything_known(const commit_result& result) {
+    return std::ranges::any_of(
+               result.puts, [](const auto& p) { return p.what != put_result::outcome::unknown; }) ||
+           std::ranges::any_of(result.settlements, [](auto s) { return s != settled::unknown; });
+}
+
 template <class T>
 void put_back(std::vector<T>& to, std::vector<T>& from) {
     to.insert(to.begin(), std::move_iterator(from.begin()), std::move_iterator(from.end()));
@@ -40,7 +46,9 @@ void job_writer::write() {
             fail();
             return;
         }
-        service_.health().worked(store_call::commit);
+        if (anything_known(result)) {
+            service_.health().worked(store_call::commit);
+        }
         answer(result);
     }
     erase_withdrawn();

@@ -4,7 +4,6 @@
 #include "backends/postgres/job_columns.hpp"
 
 #include <algorithm>
-#include <numeric>
 
 namespace postlude::detail::postgres {
 
@@ -183,7 +182,10 @@ std::vector<claimed_job> claimer::take(connection& db, const allowance& may, std
                 std::ranges::any_of(begins_, [](auto t) { return t != store_time(); });
             auto last = begins_;
             auto jobs = read(found[found.size() - 2], claim, last);
-            const auto most = std::reduce(may.credits.begin(), may.credits.end());
+            std::size_t most = 0;
+            for (const auto n : may.credits) {
+                most += std::min<std::size_t>(n, INT32_MAX);
+            }
             begin_behind(last, jobs.size() >= most);
             if (!jobs.empty()) {
                 return jobs;

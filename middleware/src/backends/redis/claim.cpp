@@ -124,7 +124,11 @@ store::attempt store::try_claim(std::span<const std::size_t> credits, deadline u
         try {
             const auto answer = run(server, s_->texts.claim, until, build);
             if (answer.is_array()) {
-                return read_claimed(answer, claim, lanes);
+                auto found = read_claimed(answer, claim, lanes);
+                if (answer.size() > 1 && found.jobs.empty()) {
+                    continue;  // it took places without a text, and others may be behind them
+                }
+                return found;
             }
         } catch (const boost::system::system_error&) {
             if (server.in_doubt()) {

@@ -178,7 +178,7 @@ local function settle()
     if verdict == 1 then
         finish(id, 3, me, c.at, c.run_at, c.crashes, c.lane)
     elseif verdict == 5 then
-        erase(id, body)
+        if body then erase(id, body) else redis.call('HDEL', base .. 'runs', id) end
     else
         local runs = read_runs(id, body)
         local failed = verdict ~= 3
@@ -300,7 +300,7 @@ local function merge(heads, credit)
     local all = {}
     for _, source in ipairs(heads) do
         for i = 1, #source.found / 2 do
-            all[#all + 1] = {source, i, tonumber(source.found[2 * i]), source.found[2 * i - 1]}
+            all[#all + 1] = {source, i, math.min(source.found[2 * i], now), source.found[2 * i - 1]}
         end
     end
     table.sort(all, function(a, b)

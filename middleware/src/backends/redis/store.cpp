@@ -352,7 +352,8 @@ void store::send(parts& p, deadline until) {
             return;
         }
     }
-    to_.fail(errc::store_unavailable, "the server's clock is set back again and again");
+    to_.fail(errc::store_unavailable,
+             "the server forgets its scripts or sets its clock back again and again");
 }
 
 /// Sends what has no answer yet. False: something has to be sent again.
@@ -372,19 +373,21 @@ bool store::try_parts(parts& p, const std::string& token, deadline until) {
         all.push_back(server.prepare(s_->texts.commit, w.settle(p.settlements), until));
     }
     const auto answer = server.run_together(all, until);
-    const auto puts = answer[0];
-    if (is_fine(puts)) {
+    if (answer.size() > count && !answer[count].is_error()) {
+        p.accepted = answer[count].text();
+    }
+    if (const auto puts = answer[0]; is_fine(puts)) {
+        for (std::size_t i = 1; i < count; ++i) {
+            is_fine(answer[i]);
+        }
         const auto time = puts.text().substr(0, puts.text().size() - p.sent.size());
         std::int64_t now = 0;
         std::from_chars(time.data(), time.data() + time.size(), now);
         s_->clock.learn(now);
-        for (std::size_t i = 1; i < count; ++i) {
-            is_fine(answer[i]);
-        }
         p.stored = puts.text().substr(time.size());
     }
-    if (answer.size() > count && is_fine(answer[count])) {
-        p.accepted = answer[count].text();
+    if (!p.accepted) {
+        is_fine(answer[count]);
     }
     return p.answered();
 }
