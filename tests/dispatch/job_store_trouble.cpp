@@ -214,6 +214,30 @@ TEST_CASE("a store that goes is one line in the log, and one when it is back") {
     CHECK(at_rest(work));
 }
 
+TEST_CASE("commits that get no answer do not end an outage") {
+    job_world world;
+    journal sent;
+    auto options = world.options(mailers(sent));
+    options.jobs.lease = 1s;
+    dispatcher work(std::move(options));
+    for (std::size_t i = 1; i != 100; ++i) {
+        if (i % 2 == 1) {
+            world.trouble->fail(call::commit, i);
+        } else {
+            world.trouble->lose_answer(i, false);
+        }
+    }
+    for (int i = 0; i != 6; ++i) {
+        const auto commits = world.trouble->count(call::commit);
+        CHECK(eventually([&] {
+            CHECK(request_with(work, durable_mail{"ada"}) == 503);
+            return world.trouble->count(call::commit) > commits;
+        }));
+    }
+    CHECK(world.log.count({"the store of jobs does not work"}) == 1);
+    CHECK(world.log.count({"works again"}) == 0);
+}
+
 TEST_CASE("a store that can be read and not written is one line in the log all the same") {
     job_world world;
     journal sent;
