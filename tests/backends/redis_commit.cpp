@@ -6,6 +6,7 @@
 
 #include "backends/redis/records.hpp"
 #include "backends/redis/store.hpp"
+#include "support/tcp_proxy.hpp"
 
 #include <set>
 #include <sstream>
@@ -264,6 +265,25 @@ TEST_CASE_METHOD(committing, "redis: a clock that is ahead of the server's store
     CHECK(admin({"HGET", key("before"), "0000000000000001"}) == "0");  // the empty text
     CHECK(admin({"EVAL", texts.undo, "1", key("meta")}) == "1");
     CHECK(keys("*") == all);
+}
+
+TEST_CASE_METHOD(committing,
+                 "redis: a commit that is ahead of the server is sent again, in its time") {
+    tcp_proxy proxy(static_cast<unsigned short>(std::stoi(shared_redis().port())));
+    // The first digit of the seconds that TIME answers to who opens the store.
+    proxy.replace("*2\r\n$10\r\n1", "*2\r\n$10\r\n2");
+    redis_store early("redis://127.0.0.1:" + std::to_string(proxy.port()) + "?prefix=" + prefix);
+    store.add(job("1"));
+    const auto taken = early.take();
+    REQUIRE(taken.size() == 1);
+    const auto p = early.job();
+    const settlement done{taken[0].held, verdict::done, {}, {}, {early.job()}};
+    const auto result = early->commit({&p, 1}, {&done, 1});
+    CHECK(result.puts.at(0).what == outcome::stored);
+    CHECK(result.settlements.at(0) == settled::accepted);
+    CHECK(store.view(p.job.id).created < std::chrono::system_clock::now() + patience);
+    CHECK(store.take(9).size() == 2);
+    CHECK(keys("before").empty());
 }
 
 TEST_CASE("redis: a question that the server refuses is an error, not an empty answer") {
