@@ -214,6 +214,19 @@ TEST_CASE("a store that goes is one line in the log, and one when it is back") {
     CHECK(at_rest(work));
 }
 
+namespace {
+
+/// Requests until one of them has reached the store, each refused.
+void fail_a_commit(job_world& world, dispatcher& work) {
+    const auto commits = world.trouble->count(call::commit);
+    CHECK(eventually([&] {
+        CHECK(request_with(work, durable_mail{"ada"}) == 503);
+        return world.trouble->count(call::commit) > commits;
+    }));
+}
+
+}  // namespace
+
 TEST_CASE("commits that get no answer do not end an outage") {
     job_world world;
     journal sent;
@@ -228,11 +241,7 @@ TEST_CASE("commits that get no answer do not end an outage") {
         }
     }
     for (int i = 0; i != 6; ++i) {
-        const auto commits = world.trouble->count(call::commit);
-        CHECK(eventually([&] {
-            CHECK(request_with(work, durable_mail{"ada"}) == 503);
-            return world.trouble->count(call::commit) > commits;
-        }));
+        fail_a_commit(world, work);
     }
     CHECK(world.log.count({"the store of jobs does not work"}) == 1);
     CHECK(world.log.count({"works again"}) == 0);
@@ -248,11 +257,7 @@ TEST_CASE("a store that can be read and not written is one line in the log all t
         world.trouble->fail(call::commit, i);
     }
     for (int i = 0; i != 5; ++i) {
-        const auto commits = world.trouble->count(call::commit);
-        CHECK(eventually([&] {
-            CHECK(request_with(work, durable_mail{"ada"}) == 503);
-            return world.trouble->count(call::commit) > commits;
-        }));
+        fail_a_commit(world, work);
         world.store.wake();
         REQUIRE(world.trouble->wait_for_count(call::renew, world.trouble->count(call::renew) + 1));
     }

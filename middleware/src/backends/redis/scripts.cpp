@@ -250,7 +250,7 @@ std::string with_transitions(const std::string& text) {
     return put_together(transitions).append(text);
 }
 
-/// Without what only people read.
+/// Without what only people read. No text within a script may have two hyphens.
 std::string compact(std::string_view text) {
     std::string found;
     while (!text.empty()) {

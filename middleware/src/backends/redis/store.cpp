@@ -10,6 +10,7 @@
 #include <charconv>
 #include <ctime>
 #include <functional>
+#include <optional>
 #include <set>
 #include <utility>
 
