@@ -6,6 +6,7 @@
 # Prints `port N` and `url URL` when it accepts clients. Ends on SIGTERM, and with whoever has started
 # it.
 set -euo pipefail
+. "$(dirname "${BASH_SOURCE[0]}")/pause.sh"
 
 starter=$PPID
 directory=$1
@@ -46,7 +47,7 @@ END
     until grep -q 'process up' "$directory/log"; do
         [[ -d /proc/$server ]] || return 1
         [[ -d /proc/$starter ]] || exit 1
-        sleep 0.02
+        pause 0.02
     done
 }
 
@@ -56,7 +57,7 @@ for ((try = 0; ; ++try)); do
     port=${given:-$((20000 + (SRANDOM % 12000)))}
     start "$port" && break
     ((try < 20)) || fail "it did not start: $(tail -n 3 "$directory/log")"
-    sleep 0.1
+    pause 0.1
 done
 printf 'port %s\nurl postgresql://postlude@127.0.0.1:%s/postlude\n' "$port" "$port"
 
@@ -66,7 +67,6 @@ while [[ -d /proc/$server ]]; do
         wait "$server" || true
         exit 0
     fi
-    sleep 0.05 &
-    wait $! || true
+    pause 0.05
 done
 fail "it ended: $(tail -n 3 "$directory/log")"

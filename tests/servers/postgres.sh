@@ -7,6 +7,7 @@
 # postlude and postgres (the superuser) need no password; guarded has "right:word@1". TLS with
 # DIRECTORY/certificate.pem. Ends on SIGTERM, and with whoever has started it.
 set -euo pipefail
+. "$(dirname "${BASH_SOURCE[0]}")/pause.sh"
 
 starter=$PPID
 directory=$1
@@ -79,7 +80,7 @@ start() {
     until is_ready; do
         [[ -d /proc/$server ]] || return 1
         [[ -d /proc/$starter ]] || { kill -KILL "$server"; exit 1; }
-        sleep 0.02
+        pause 0.02
     done
 }
 
@@ -96,7 +97,7 @@ if [[ $port ]]; then
     for ((try = 0; ; ++try)); do
         start "$port" && break
         ((try < 50)) || fail "it did not start on port $port: $(tail -n 3 "$log")"
-        sleep 0.1
+        pause 0.1
     done
 else
     for ((try = 0; ; ++try)); do
@@ -109,6 +110,6 @@ printf 'port %s\nurl postgresql://postlude@127.0.0.1:%s/postlude\n' "$port" "$po
 
 while [[ -d /proc/$server ]]; do
     [[ -d /proc/$starter ]] || stop
-    sleep 0.05
+    pause 0.05
 done
 [[ $stopping ]] || fail "the server ended: $(tail -n 3 "$log")"

@@ -8,6 +8,7 @@
 # "reader" (password "only-reads") may only read there. Further lines for its configuration:
 # POSTLUDE_RABBITMQ_CONF in the environment, parted by semicolons.
 set -euo pipefail
+. "$(dirname "${BASH_SOURCE[0]}")/pause.sh"
 
 parent=$PPID  # without it, the server ends
 directory=$1
@@ -79,8 +80,9 @@ start_names() {
     in_background "$(compgen -G '/usr/lib/erlang/erts-*/bin/epmd')" -port "$epmd_port" \
         -address 127.0.0.1
     names=$!
+    echo "$epmd_port" >"$directory/epmd_port"  # for rabbitmqctl
     while [[ -d /proc/$names ]] && ! { exec 4<>"/dev/tcp/127.0.0.1/$epmd_port"; } 2>/dev/null; do
-        sleep 0.01
+        pause 0.01
     done
     exec 4>&- 2>/dev/null || true
 }
@@ -118,7 +120,7 @@ start() {
             die "it did not start: $(cat "$directory/output" "$directory"/log/* 2>/dev/null |
                 grep . | tail -n 5)"
         fi
-        sleep 0.05
+        pause 0.05
     done
     [[ -d /proc/$server ]]
 }
@@ -134,7 +136,7 @@ for ((tries = 0; ; ++tries)); do
     [[ ! $given || ! -f $directory/tls_port || $tries != 0 ]] || tls_port=$(<"$directory/tls_port")
     start && break
     ((tries < 20)) || die "the port $port is in use"
-    sleep 0.1
+    pause 0.1
 done
 echo "$tls_port" >"$directory/tls_port"
 echo "port $port"
@@ -147,7 +149,6 @@ while [[ -d /proc/$server ]]; do
         wait "$server" || true
         exit 0
     fi
-    sleep 0.05 &
-    wait $! || true
+    pause 0.05
 done
 die "the server ended: $(cat "$directory"/log/* | tail -n 3)"

@@ -7,6 +7,7 @@
 # "tests", who may do everything, as may who gives no name. Every write is synced. Further lines for
 # its configuration: POSTLUDE_REDIS_CONF in the environment, parted by semicolons.
 set -euo pipefail
+. "$(dirname "${BASH_SOURCE[0]}")/pause.sh"
 
 parent=$PPID  # without it, the server ends
 directory=$1
@@ -66,7 +67,7 @@ start() {
                 return 1
             die "it did not start: $(cat "$directory/output" "$directory/redis.log" 2>/dev/null | tail -n 3)"
         fi
-        sleep 0.02
+        pause 0.02
     done
     [[ -d /proc/$server ]]
 }
@@ -80,7 +81,7 @@ for ((tries = 0; ; ++tries)); do
     [[ ! $given || ! -f $directory/tls_port || $tries != 0 ]] || tls_port=$(<"$directory/tls_port")
     start && break
     ((tries < 20)) || die "the port $port is in use"
-    sleep 0.1
+    pause 0.1
 done
 echo "$tls_port" >"$directory/tls_port"
 echo "port $port"
@@ -93,7 +94,6 @@ while [[ -d /proc/$server ]]; do
         wait "$server" || true
         exit 0
     fi
-    sleep 0.05 &
-    wait $! || true
+    pause 0.05
 done
 die "the server ended: $(tail -n 3 "$directory/redis.log")"
