@@ -4,6 +4,8 @@
 #include "postgres_support.hpp"
 #include "support/eventually.hpp"
 
+#include <malloc.h>
+
 #include <vector>
 
 using namespace postlude;
@@ -122,4 +124,46 @@ TEST_CASE("postgres: full claims keep to groups, priorities and new lanes") {
     CHECK(next(0) == others[3]);
     CHECK(next(0) == 0);
     CHECK(next(1) == 0);
+}
+
+namespace {
+
+/// More than the sockets hold between the server and one that does not listen.
+void tell_much(const psql& server, const postgres_schema& schema) {
+    server("SELECT pg_notify('" + schema.name() +
+           "_jobs', repeat('x', 7000) || i) FROM generate_series(1, 3000) i");
+}
+
+}  // namespace
+
+TEST_CASE("postgres: who claims nothing does not hold up what the server has to tell") {
+    const bool may_claim = GENERATE(true, false);
+    const postgres_schema schema;
+    const auto idle = schema.connect();
+    open_options asked;
+    if (may_claim) {
+        asked.kinds = {{"mail", 0}};
+    }
+    idle->open(asked);
+    const psql server(schema.url);
+    for (int i = 0; i < 20; ++i) {
+        tell_much(server, schema);  // 5 % of what the server keeps of it before it refuses more
+    }
+    CHECK(eventually([&] {
+        idle->renew({});
+        server("SELECT pg_notify('" + schema.name() + "_jobs', 'so that the server looks')");
+        return server("SELECT pg_notification_queue_usage() = 0") == "t";
+    }));
+}
+
+TEST_CASE_METHOD(claiming,
+                 "postgres: what the server tells one that always finds jobs is not kept") {
+    add(*others, 6);
+    take(*mine);
+    const auto before = ::mallinfo2().uordblks;
+    for (int i = 0; i < 5; ++i) {
+        tell_much(psql(schema.url), schema);  // 21 MB
+        REQUIRE(take(*mine).size() == 1);
+    }
+    CHECK(::mallinfo2().uordblks < before + 30'000'000);
 }

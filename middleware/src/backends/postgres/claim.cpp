@@ -74,13 +74,12 @@ std::vector<claimed_job> store::try_claim(std::span<const std::size_t> credits,
 /// True when it is worth looking again, false at the deadline or when interrupted.
 bool store::wait_for_jobs(std::uint64_t seen, std::optional<clock::time_point> next,
                           clock::time_point deadline) {
-    const auto self = std::to_string(s_->owners.self());
     const auto look =
         clock::now() +
         (s_->where.pooled ? std::max(options_.poll, std::chrono::milliseconds(1)) : look_anyway);
     const auto until = std::min({deadline, next.value_or(deadline), look});
     // A notification that came with the last answer is not in the socket any more.
-    if (!s_->where.pooled && s_->claimed.noticed(self)) {
+    if (!s_->where.pooled && s_->claimed.has_heard()) {
         return true;
     }
     for (;;) {
@@ -90,7 +89,7 @@ bool store::wait_for_jobs(std::uint64_t seen, std::optional<clock::time_point> n
         case wake_up::reason::changed: return true;
         case wake_up::reason::time: return clock::now() < deadline;
         case wake_up::reason::server:
-            if (s_->claimed.noticed(self)) {
+            if (s_->claimed.has_heard()) {
                 return true;
             }
         }

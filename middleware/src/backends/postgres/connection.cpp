@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <utility>
 
 namespace postlude::detail::postgres {
 
@@ -192,6 +193,7 @@ std::vector<rows> connection::run(std::span<const command> commands) {
     e.results.resize(commands.size());
     send(e, commands);
     receive(e);
+    note_notices();
     if (!e.state.empty()) {
         leave_transaction();
         throw make_refused(place_.shown, e.state, e.said);
@@ -327,16 +329,34 @@ void connection::take(exchange& e, PGresult* result) {
     }
 }
 
-bool connection::noticed(std::string_view not_from) {
+void connection::listen(const std::string& channel, std::string but_for) {
+    but_for_ = std::move(but_for);
+    run("LISTEN " + channel);
+}
+
+/// Out of libpq's list, which grows without an end.
+void connection::note_notices() {
+    while (auto* const notice = PQnotifies(pg_)) {
+        heard_ |= notice->extra != but_for_;
+        PQfreemem(notice);
+    }
+}
+
+void connection::hear() {
+    if (!pg_) {
+        return;
+    }
+    for (pollfd p{PQsocket(pg_), POLLIN, 0}; ::poll(&p, 1, 0) > 0 && PQconsumeInput(pg_) == 1;) {
+        note_notices();
+    }
+}
+
+bool connection::has_heard() {
     if (!is_there()) {
         return true;
     }
-    bool any = false;
-    while (auto* const notice = PQnotifies(pg_)) {
-        any |= notice->extra != not_from;
-        PQfreemem(notice);
-    }
-    return any;
+    note_notices();
+    return std::exchange(heard_, false);
 }
 
 }  // namespace postlude::detail::postgres

@@ -74,9 +74,14 @@ public:
     void connect();
     /// For poll(); -1 when there is none.
     int socket() const noexcept { return pg_ ? PQsocket(pg_) : -1; }
-    /// Takes what has arrived. True when there was a notice that others have sent with NOTIFY, or
-    /// when the connection is gone, and with it what would have come.
-    bool noticed(std::string_view not_from);
+    /// From now on the server tells what is sent to that channel by NOTIFY, but for what has this
+    /// text.
+    void listen(const std::string& channel, std::string but_for);
+    /// Takes what the server has told; what is left lying keeps it from telling others.
+    void hear();
+    /// Likewise. True when it has told something since the last time, or when the connection is
+    /// gone, and with it what would have come.
+    bool has_heard();
 
     PGconn* handle() const noexcept { return pg_; }
     /// How often it was made.
@@ -87,6 +92,7 @@ public:
 private:
     struct exchange;
 
+    void note_notices();
     void close() noexcept;
     void open();
     void set_up();
@@ -110,6 +116,8 @@ private:
     std::unordered_map<std::string, std::string> prepared_;  ///< the names of statements
     std::size_t next_name_ = 0;
     bool starting_ = false;
+    std::string but_for_;
+    bool heard_ = false;
     unsigned count_ = 0;
     clock::time_point made_anew_{};
 };

@@ -93,6 +93,9 @@ std::vector<rows> store::keep_up(std::vector<command> commands) {
 }
 
 std::vector<receipt> store::renew(std::span<const receipt> held) {
+    if (const std::unique_lock claiming(s_->claiming, std::try_to_lock); claiming) {
+        s_->claimed.hear();  // who has no room for jobs may not claim for hours
+    }
     const std::lock_guard lock(s_->keeping);
     auto jobs = array::of_int8();
     auto claims = array::of_int8();

@@ -90,10 +90,10 @@ session::session(place there, const open_options& options)
                   owners.lock(db);
               }),
       claimed(where, settings_of_work(where, false),
-              [this](connection& db) {
+              [this, claims = !options.kinds.empty()](connection& db) {
                   owners.lock(db);
-                  if (!where.pooled) {
-                      db.run("LISTEN " + channel_of(where));
+                  if (claims && !where.pooled) {
+                      db.listen(channel_of(where), std::to_string(owners.self()));
                   }
               }),
       kept(where, settings_of_work(where, true), [this](connection& db) { owners.lock(db); }),

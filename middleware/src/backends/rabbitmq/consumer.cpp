@@ -83,7 +83,9 @@ void consumer::connect_now() {
     }
     take_a_number();
     declare_all();
-    hear_wake_ups();
+    if (!lanes_.empty()) {
+        hear_wake_ups();
+    }
 }
 
 void consumer::declare_all() {
