@@ -98,7 +98,11 @@ void publisher::store(std::span<outgoing> all) {
             on_.reset();
         }
     }
+    // What the broker says of it later nobody waits for.
     batch_ = {};
+    entry_of_.clear();
+    answered_.clear();
+    all_before_ = 0;
 }
 
 void publisher::prepare(std::span<outgoing> all) {
