@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <set>
 #include <thread>
 
 using namespace postlude;
@@ -26,6 +27,7 @@ TEST_CASE_METHOD(every_backend, "a store declares exactly what it can do, and nu
     CHECK(opened.can.query == expected.query);
     CHECK(opened.can.callers_transaction == expected.callers_transaction);
     CHECK(opened.can.longest_delay == expected.longest_delay);
+    CHECK(opened.can.commits_at_once == expected.commits_at_once);
     CHECK(opened.owner > 0);
     CHECK(opened.owner < (1u << 23));
     CHECK(opened.owner != second->open(options()).owner);
@@ -313,4 +315,50 @@ TEST_CASE_METHOD(every_backend, "a batch of nothing is allowed") {
     const auto result = open()->commit({}, {});
     CHECK(result.puts.empty());
     CHECK(result.settlements.empty());
+}
+
+TEST_CASE_METHOD(every_backend, "commits that are under way at the same time do not get mixed up") {
+    constexpr job_id rounds = 30;
+    constexpr job_id size = 8;
+    const auto b = open();
+    const auto threads = store->can().commits_at_once;
+    std::vector<std::vector<commit_result>> results(threads);
+    {
+        std::vector<std::jthread> committing;
+        for (std::size_t t = 0; t != threads; ++t) {
+            committing.emplace_back([&, t] {
+                for (job_id round = 0; round != rounds; ++round) {
+                    std::vector<put> puts;
+                    for (job_id i = 1; i <= size; ++i) {
+                        puts.push_back(a_job(((t * rounds) + round) * size + i));
+                    }
+                    puts.push_back(a_job(0));  // which no store takes
+                    results[t].push_back(b->commit(puts, {}));
+                }
+            });
+        }
+    }
+    for (const auto& all : results) {
+        REQUIRE(all.size() == rounds);
+        for (const auto& one : all) {
+            REQUIRE(one.puts.size() == size + 1);
+            CHECK(std::ranges::count(one.puts, outcome::stored, &put_result::what) == size);
+            CHECK(one.puts.back().what == outcome::refused);
+        }
+    }
+    std::set<job_id> seen;
+    while (seen.size() != threads * rounds * size) {
+        const std::vector<std::size_t> credits{1'000, 0};
+        const auto some = b->claim(credits, patience);
+        REQUIRE(!some.empty());
+        std::vector<settlement> done;
+        for (const auto& one : some) {
+            CHECK(seen.insert(one.job.id).second);
+            done.push_back(is_done(one.held));
+        }
+        const auto ended = b->commit({}, done).settlements;
+        CHECK(std::ranges::count(ended, settled::accepted) ==
+              static_cast<std::ptrdiff_t>(done.size()));
+    }
+    CHECK(claim(*b).empty());
 }

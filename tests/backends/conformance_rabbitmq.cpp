@@ -16,6 +16,7 @@ public:
         c.priorities = true;
         c.exact_order = false;
         c.unique_ids = false;
+        c.commits_at_once = 2;
         c.longest_delay = std::chrono::milliseconds(15 * (std::int64_t{1} << 31));
         return c;
     }

@@ -8,8 +8,11 @@
 #include "backends/redis/store.hpp"
 #include "support/tcp_proxy.hpp"
 
+#include <array>
+#include <atomic>
 #include <set>
 #include <sstream>
+#include <thread>
 
 using namespace postlude;
 using namespace test;
@@ -325,4 +328,79 @@ TEST_CASE("redis: the server's clock is taken from its answers") {
     CHECK(clock.now() >= 1'000'000'000'000);
     clock.correct(5'000'000);
     CHECK(clock.now() < 5'000'000 + std::chrono::microseconds(patience).count());
+}
+
+namespace {
+
+/// Two threads that commit one job at a time, by one store.
+struct committers {
+    static constexpr std::size_t rounds = 100;
+    explicit committers(redis_store& by) : base(by.job().job.id) {
+        for (std::size_t t = 0; t != threads.size(); ++t) {
+            threads[t] = std::jthread([this, &by, t] {
+                for (std::size_t round = 0; round != rounds; ++round) {
+                    put one;
+                    one.job.id = base + t * rounds + round;
+                    one.job.kind = "mail";
+                    one.job.queue = "out";
+                    try {
+                        stored += by.commit(one).puts.at(0).what == outcome::stored ? 1 : 0;
+                    } catch (const std::exception& e) {
+                        errors[t] = e.what();
+                    }
+                    ++tried;
+                }
+            });
+        }
+    }
+    void join() {
+        for (auto& t : threads) {
+            t.join();
+        }
+    }
+
+    const job_id base;
+    std::atomic<std::size_t> stored{0};
+    std::atomic<std::size_t> tried{0};
+    std::array<std::string, 2> errors;
+    std::array<std::jthread, 2> threads;
+};
+
+}  // namespace
+
+TEST_CASE_METHOD(committing,
+                 "redis: commits at the same time outlive that the server forgets their owner") {
+    const redis_setting sync("appendfsync", "everysec");
+    redis_store both(url);
+    REQUIRE(both.info.can.commits_at_once == 2);
+    const auto owner = std::to_string(both.info.owner);
+    std::size_t forgotten = 0;
+    committers two(both);
+    for (std::size_t next = 5; two.tried < 2 * two.rounds; std::this_thread::yield()) {
+        if (two.tried >= next) {  // not again before the one that it hit is through
+            forgotten += admin({"HDEL", key("owners"), owner}) == "1" ? 1 : 0;
+            next = two.tried + 5;
+        }
+    }
+    two.join();
+    CHECK(two.errors == std::array<std::string, 2>{});
+    CHECK(forgotten > 3);
+    CHECK(two.stored == 2 * two.rounds);
+    CHECK(both.take(1'000).size() == 2 * two.rounds);
+}
+
+TEST_CASE_METHOD(committing,
+                 "redis: without room for a second connection, commits wait for the first one") {
+    const redis_setting sync("appendfsync", "everysec");
+    redis_store both(url);
+    both.add(both.job());
+    const redis_setting limit("maxclients", "10000");
+    const auto clients = admin({"INFO", "clients"});
+    const auto at = clients.find("connected_clients:") + 18;
+    const auto now = clients.substr(at, clients.find('\r', at) - at);
+    REQUIRE(admin({"CONFIG", "SET", "maxclients", now}) == "OK");
+    committers two(both);
+    two.join();
+    CHECK(two.errors == std::array<std::string, 2>{});
+    CHECK(two.stored == 2 * two.rounds);
 }

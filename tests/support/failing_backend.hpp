@@ -62,6 +62,11 @@ public:
         const std::lock_guard lock(mutex_);
         of(which).before = std::move(what);
     }
+    /// Says of the store that it takes so many commits at the same time.
+    void commits_at_once(std::size_t n) {
+        const std::lock_guard lock(mutex_);
+        commits_at_once_ = n;
+    }
     /// The backend does this when it is destroyed.
     void at_end(std::function<void()> what) {
         const std::lock_guard lock(mutex_);
@@ -150,6 +155,12 @@ private:
         throw boost::system::system_error(postlude::make_error_code(why), "the test's store");
     }
 
+    postlude::opened widened(postlude::opened opened) {
+        const std::lock_guard lock(mutex_);
+        opened.can.commits_at_once = commits_at_once_;
+        return opened;
+    }
+
     void destroyed() {
         std::unique_lock lock(mutex_);
         if (const auto what = at_end_) {
@@ -173,6 +184,7 @@ private:
     std::set<std::size_t> answers_lost_;
     std::set<std::size_t> requests_lost_;
     std::size_t interrupts_ = 0;
+    std::size_t commits_at_once_ = 1;
     std::function<void()> at_end_;
     bool gone_ = false;
     bool ended_ = false;
@@ -189,7 +201,7 @@ public:
 
     postlude::opened open(const postlude::open_options& options) override {
         trouble_->enter(call::open);
-        return inner_->open(options);
+        return trouble_->widened(inner_->open(options));
     }
     postlude::commit_result commit(std::span<const postlude::put> puts,
                                    std::span<const postlude::settlement> settlements) override {

@@ -19,6 +19,8 @@ namespace {
 
 constexpr std::size_t most_tags = 16;
 constexpr std::size_t longest_tag = 128;
+/// Fewer requests are better off in one commit than in two at the same time.
+constexpr std::size_t worth_sharing = 8;
 
 }  // namespace
 
@@ -108,7 +110,15 @@ void job_service::store(job_list jobs, std::unique_ptr<commit_waiter> waiter) {
         j->tried = true;
     }
     waiter->jobs = std::move(jobs);
-    writer_.submit(std::move(waiter));
+    writer_for_a_request().submit(std::move(waiter));
+}
+
+job_writer& job_service::writer_for_a_request() {
+    if (more_writers_.empty() || writer_.under_way() < worth_sharing) {
+        return writer_;
+    }
+    auto& other = *std::ranges::min_element(more_writers_, {}, &job_writer::under_way);
+    return other.under_way() < writer_.under_way() ? other : writer_;
 }
 
 void job_service::release(const job_ptr& j) noexcept {

@@ -90,6 +90,9 @@ void job_service::start(thread_pool& pool) {
     }
     try {
         writer_.start();
+        while (more_writers_.size() + 1 < can_.commits_at_once) {
+            more_writers_.emplace_back(*this).start();
+        }
         keeper_.start();
         if (settings_.runs_jobs && settings_.running == job_running::normally) {
             claimer_.start();
@@ -182,6 +185,14 @@ std::vector<amended> job_service::amend(std::span<const job_id> ids, amendment w
 
 void job_service::watch_commits() { timers_.watch_commits(); }
 
+bool job_service::expire_commits() {
+    bool any = writer_.expire();
+    for (auto& w : more_writers_) {
+        any = w.expire() || any;
+    }
+    return any;
+}
+
 job_counters job_service::counters(queue_id queue) const noexcept {
     const auto& q = queues_[static_cast<std::size_t>(queue)];
     auto c = q.counts.all();
@@ -219,10 +230,17 @@ drain_report job_service::shutdown(milliseconds deadline) {
         }
     }
     over_ = true;
+    const auto half_of_the_rest = [until] {
+        const auto now = std::chrono::steady_clock::now();
+        return now + std::max(until - now, std::chrono::steady_clock::duration::zero()) / 2;
+    };
     // First, as it gives back what it has claimed meanwhile.
-    const auto now = std::chrono::steady_clock::now();
-    bool clean =
-        claimer_.stop(now + std::max(until - now, std::chrono::steady_clock::duration::zero()) / 2);
+    bool clean = claimer_.stop(half_of_the_rest());
+    // These leave nothing but what is to be withdrawn, to the first one.
+    for (auto& w : more_writers_) {
+        w.stop(half_of_the_rest());
+        clean = w.ended() && clean;
+    }
     for (const auto& j : writer_.stop(until)) {
         lose(j, "the store has not answered");
     }

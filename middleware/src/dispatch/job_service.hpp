@@ -128,7 +128,8 @@ public:
     job_queue& queue_of(const job& j) noexcept {
         return queues_[static_cast<std::size_t>(j.kind->queue)];
     }
-    job_writer& writer() noexcept { return writer_; }
+    /// As `job_writer::expire`.
+    bool expire_commits();
     jobs_in_hand& in_hand() noexcept { return in_hand_; }
     const char* name_of(const job& j) const noexcept { return j.kind->kind->traits.kind.data(); }
     std::chrono::duration<std::uint32_t, std::milli> run_limit(const job& j) const noexcept;
@@ -159,6 +160,7 @@ private:
     bool spillable(const job& j) const noexcept { return !of_memory(j); }
     errc accept(job& j, errc answer) noexcept;
     bool hand_back_now() const noexcept;
+    job_writer& writer_for_a_request();
     void owe(const job_ptr& j, std::chrono::milliseconds delay, std::string last_words = {});
     void read_arguments(job& j);
     /// False when there is nothing to run any more.
@@ -193,6 +195,7 @@ private:
     std::atomic<job_id> next_id_{1};
     jobs_in_hand in_hand_;
     job_writer writer_{*this};
+    std::deque<job_writer> more_writers_;
     job_claimer claimer_{*this};
     job_keeper keeper_{*this};
     job_questions questions_{*this};

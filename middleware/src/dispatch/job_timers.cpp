@@ -71,7 +71,7 @@ void job_timers::run() {
         const bool watching = std::exchange(watching_, false);
         lock.unlock();
         auto left = service_.run_now(std::move(due));
-        const bool waits = watching && service_.writer().expire();
+        const bool waits = watching && service_.expire_commits();
         lock.lock();
         watching_ = watching_ || waits;
         for (auto& j : left) {

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <limits>
 #include <utility>
 
 namespace postlude::detail {
@@ -73,6 +74,12 @@ void job_writer::submit(waiter_ptr waiter) {
         refusal = errc::stopped;
     }
     commit_waiter::finish(std::move(waiter), refusal);
+}
+
+std::size_t job_writer::under_way() const {
+    const std::lock_guard lock(mutex_);
+    return closed() ? std::numeric_limits<std::size_t>::max()
+                    : waiting_.requests.size() + writing_.requests.size();
 }
 
 bool job_writer::owe(job_ptr job, put what) {

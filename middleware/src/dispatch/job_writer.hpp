@@ -27,7 +27,10 @@ struct job_ending {
     bool may_be_there = false;  ///< an earlier try had no answer
 };
 
-/// The one thread that writes to the store: it commits what has accumulated meanwhile as one batch.
+/// A thread that writes to the store: it commits what has accumulated meanwhile as one batch.
+///
+/// There is one, or as many as the store's `commits_at_once`: the first writes all that is owed,
+/// and what many requests wait for is shared between all.
 ///
 /// What somebody waits for is tried once, and answered. What is owed (ends of runs, jobs that were
 /// accepted before) is kept until the store takes it.
@@ -41,6 +44,8 @@ public:
     /// Stores the jobs of one that waits, as one. It gets errc::store_unavailable,
     /// errc::store_timeout, errc::stopped.
     void submit(std::unique_ptr<commit_waiter> waiter);
+    /// Of those: how many are not stored yet. The largest number when nothing is written any more.
+    std::size_t under_way() const;
     /// Stores one that was accepted already. False when nothing is written any more.
     bool owe(job_ptr job, put what);
     /// Likewise.

@@ -35,6 +35,8 @@ struct capabilities {
     /// `find` and `amend`, which otherwise throw errc::not_supported.
     bool query = false;
     bool callers_transaction = false;  ///< enqueue on a transaction of the caller's own
+    /// So many commits may be under way at the same time, and store more than one would.
+    std::size_t commits_at_once = 1;
     std::chrono::milliseconds longest_delay{0};
 };
 
@@ -196,12 +198,13 @@ struct queue_stats {
 
 /// A durable store of jobs, as the dispatcher uses it.
 ///
-/// All calls block, so the dispatcher makes them on threads of its own: `commit` on one, `claim` on
-/// another, the rest on any, all at the same time. What can't be done now throws system_error: with
-/// errc::store_unavailable when a later try may work, errc::bad_store when none will, saying what
-/// is wrong and what to do. A commit that throws has changed nothing; where a store can't know, it
-/// answers `unknown` instead. Any other call that throws may have been carried out, and can be
-/// repeated: jobs that a claim had taken by then are given back, or rescued.
+/// All calls block, so the dispatcher makes them on threads of its own: `commit` on one (or as
+/// many as `commits_at_once`), `claim` on another, the rest on any, all at the same time. What
+/// can't be done now throws system_error: with errc::store_unavailable when a later try may work,
+/// errc::bad_store when none will, saying what is wrong and what to do. A commit that throws has
+/// changed nothing; where a store can't know, it answers `unknown` instead. Any other call that
+/// throws may have been carried out, and can be repeated: jobs that a claim had taken by then are
+/// given back, or rescued.
 ///
 /// Times are the store's own. A process that a system suspends, or whose clock is wrong, holds
 /// nothing for longer than its lease.

@@ -67,10 +67,22 @@ void publisher::connect() {
 }
 
 void publisher::store(std::span<outgoing> all) {
+    const std::lock_guard lock(mutex_);  // who holds it has a time-out of its own
+    store_alone(all);
+}
+
+bool publisher::store_if_free(std::span<outgoing> all) {
+    const std::unique_lock lock(mutex_, std::try_to_lock);
+    if (lock) {
+        store_alone(all);
+    }
+    return lock.owns_lock();
+}
+
+void publisher::store_alone(std::span<outgoing> all) {
     if (all.empty()) {
         return;
     }
-    const std::lock_guard lock(mutex_);  // who holds it has a time-out of its own
     try {
         ensure();
         prepare(all);

@@ -33,6 +33,8 @@ public:
 
     /// Publishes all and waits until each is confirmed, or not. Throws when nothing was published.
     void store(std::span<outgoing> all);
+    /// Likewise, if no other call is under way; false otherwise.
+    bool store_if_free(std::span<outgoing> all);
     /// Connects, if it is not.
     void connect();
     /// How many messages wait there; none where there is no such queue.
@@ -45,6 +47,7 @@ private:
     void confirmed(std::uint64_t tag, bool multiple, bool good) override;
 
     void ensure();
+    void store_alone(std::span<outgoing> all);
     void prepare(std::span<outgoing> all);
     void publish(outgoing& one);
     void publish_all(std::span<outgoing> all, std::span<const std::size_t> which);

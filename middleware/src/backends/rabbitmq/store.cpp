@@ -38,6 +38,7 @@ capabilities what_it_can() {
     can.priorities = true;
     can.exact_order = false;
     can.unique_ids = false;
+    can.commits_at_once = 2;  // while one is synced and confirmed, the next is on its way
     can.longest_delay = delays::longest;
     return can;
 }
@@ -56,6 +57,17 @@ bool storable(const put& p) {
 }
 
 }  // namespace
+
+void session::store(std::span<outgoing> all) {
+    if (commits.store_if_free(all)) {
+        return;
+    }
+    try {
+        more_commits.store(all);
+    } catch (const boost::system::system_error&) {
+        commits.store(all);  // perhaps the broker allows this user no further connection
+    }
+}
 
 opened store::open(const open_options& options) {
     asked_ = options;
@@ -90,7 +102,7 @@ void store::give_everything_back() {
         all.push_back({.job = &job});
         held.push_back(of);
     }
-    s_->commits.store(all);
+    s_->store(all);
     std::vector<receipt> stored;
     for (std::size_t i = 0; i != all.size(); ++i) {
         if (all[i].stored) {
@@ -127,7 +139,7 @@ commit_result store::commit(std::span<const put> puts, std::span<const settlemen
         add_settlement(b, i, settlements[i]);
     }
     try {
-        s_->commits.store(b.messages);
+        s_->store(b.messages);
     } catch (...) {
         for (auto& s : b.settlings) {
             s_->claims.put_back(settlements[s.settlement].of, std::move(s.job));
@@ -225,6 +237,7 @@ std::vector<claimed_job> store::claim(std::span<const std::size_t> credits,
 
 std::vector<receipt> store::renew(std::span<const receipt> held) {
     s_->commits.keep_alive();
+    s_->more_commits.keep_alive();
     s_->rest.keep_alive();
     s_->claims.keep_alive();
     return s_->claims.lost_of(held);

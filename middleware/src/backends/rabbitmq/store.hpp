@@ -8,16 +8,21 @@
 
 namespace postlude::detail::rabbitmq {
 
-/// What there is while the store is open: a connection for commits, one for what is held, and one
-/// for the rest, so that none waits for another.
+/// What there is while the store is open: connections for commits, of which the second is made when
+/// two are under way for the first time, one for what is held, and one for the rest, so that none
+/// waits for another.
 struct session {
     session(const address& to, const names& n, std::chrono::seconds heartbeat,
             const open_options& asked)
         : commits(to, n, heartbeat),
+          more_commits(to, n, heartbeat),
           rest(to, n, heartbeat),
           claims(to, n, heartbeat, asked, rest) {}
 
+    void store(std::span<outgoing> all);
+
     publisher commits;
+    publisher more_commits;
     publisher rest;
     consumer claims;
 };

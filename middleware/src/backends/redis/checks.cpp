@@ -59,24 +59,32 @@ void check_permissions(connection& server, const location& to, deadline until) {
     }
 }
 
-std::vector<std::string> warnings(connection& server, deadline until) {
+server_settings read_settings(connection& server, deadline until) {
     const auto answer =
         server.call(command({"CONFIG", "GET", "maxmemory", "maxmemory-policy", "appendonly",
                              "appendfsync", "save", "no-appendfsync-on-rewrite"}),
                     until);
-    if (answer.is_error()) {
+    server_settings settings;
+    for (std::size_t i = 0; !answer.is_error() && i + 1 < answer.size(); i += 2) {
+        settings[std::string(answer[i].text())] = answer[i + 1].text();
+    }
+    return settings;
+}
+
+bool syncs_always(const server_settings& settings) {
+    const auto is = [&](const char* name, const char* value) {
+        const auto found = settings.find(name);
+        return found != settings.end() && found->second == value;
+    };
+    return is("appendonly", "yes") && is("appendfsync", "always");
+}
+
+std::vector<std::string> unwise(const server_settings& settings) {
+    if (settings.empty()) {
         return {
             "this user may not read the server's configuration (CONFIG GET), so nobody has "
             "checked that it keeps what it is given: allow it with ACL SETUSER and +config|get"};
     }
-    std::map<std::string, std::string> settings;
-    for (std::size_t i = 0; i + 1 < answer.size(); i += 2) {
-        settings[std::string(answer[i].text())] = answer[i + 1].text();
-    }
-    return unwise(settings);
-}
-
-std::vector<std::string> unwise(const std::map<std::string, std::string>& settings) {
     const auto get = [&](const char* name) {
         const auto found = settings.find(name);
         return found == settings.end() ? std::string() : found->second;

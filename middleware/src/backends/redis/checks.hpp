@@ -14,11 +14,17 @@ namespace postlude::detail::redis {
 /// script would end in the middle.
 void check_permissions(connection& server, const location& to, deadline until);
 
-/// What is unwise in how the server is set up.
-std::vector<std::string> warnings(connection& server, deadline until);
+/// By their names.
+using server_settings = std::map<std::string, std::string>;
 
-/// The same, of settings by their names.
-std::vector<std::string> unwise(const std::map<std::string, std::string>& settings);
+/// What matters of how the server is set up; nothing when the user may not know.
+server_settings read_settings(connection& server, deadline until);
+
+/// A sentence on each that is unwise, or on that nobody could look.
+std::vector<std::string> unwise(const server_settings& settings);
+
+/// Whether each command waits for the disk.
+bool syncs_always(const server_settings& settings);
 
 }  // namespace postlude::detail::redis
 

@@ -146,20 +146,23 @@ reply connection::run(script& s, const command& arguments, deadline until) {
 }
 
 command connection::prepare(script& s, const command& arguments, deadline until) {
-    if (s.name().empty()) {
-        load(s, until);
+    auto name = s.name();  // which another connection may find to be forgotten meanwhile
+    if (name.empty()) {
+        name = load(s, until);
     }
-    command c({"EVALSHA", s.name(), "1", to_.key("meta")});
+    command c({"EVALSHA", name, "1", to_.key("meta")});
     c.append(arguments);
     return c;
 }
 
-void connection::load(script& s, deadline until) {
+std::string connection::load(script& s, deadline until) {
     const auto answer = call(command({"SCRIPT", "LOAD", s.text()}), until);
     if (answer.is_error()) {
         to_.refuse(answer.text());
     }
-    s.set_name(std::string(answer.text()));
+    std::string name(answer.text());
+    s.set_name(name);
+    return name;
 }
 
 /// The server may have closed a connection that nobody used; what is sent then is in doubt without

@@ -40,6 +40,7 @@ public:
     void doubt() noexcept { in_doubt_ = true; }
     /// Whether the server refused the last script or transaction because its memory is full.
     bool was_full() const noexcept { return was_full_; }
+    bool is_open() const noexcept { return transport_ != nullptr; }
 
     /// From now on the server sends what is published there; connects when it is necessary. False
     /// when the user may not.
@@ -62,7 +63,7 @@ private:
     void send(deadline until);
     void send(const command& c, deadline until);
     reply receive(deadline until);
-    void load(script& s, deadline until);
+    std::string load(script& s, deadline until);
 
     struct free_reader {
         void operator()(redisReader* r) const noexcept { redisReaderFree(r); }

@@ -34,7 +34,7 @@ namespace detail::redis {
 
 namespace {
 
-capabilities what_it_can() {
+capabilities what_it_can(bool syncs) {
     capabilities can;
     can.stored_as_claimed = true;
     can.atomic_follow_ups = true;
@@ -44,6 +44,8 @@ capabilities what_it_can() {
     can.history = true;
     can.query = true;
     can.longest_delay = longest_delay;
+    // While the answers to one are read, the server has the next; but each would wait for a sync.
+    can.commits_at_once = syncs ? 1 : 2;
     return can;
 }
 
@@ -95,6 +97,7 @@ std::int64_t server_clock::own() noexcept {
 
 session::session(const location& to, const open_options& asked, format known)
     : commits(to),
+      more_commits(to),
       claims(to),
       news(to),
       others(to),
@@ -107,20 +110,29 @@ session::session(const location& to, const open_options& asked, format known)
     }
 }
 
+void session::throw_refusal() {
+    const std::lock_guard lock(refusal_mutex);
+    if (const auto why = std::exchange(refusal, nullptr)) {
+        std::rethrow_exception(why);
+    }
+}
+
 opened store::open(const open_options& options) {
     auto s = std::make_unique<session>(to_, options, format_);
     const auto until = soon();
     auto& server = s->others.server;
     server.expect_primary(false);
     opened result;
-    result.can = what_it_can();
     check_permissions(server, to_, until);
     s->owner.enter(server, until);
     s->lanes.refresh(server, until);
     result.owner = s->owner.number();
     s->clock.learn(time_of(server, until));
-    result.warnings = warnings(server, until);
-    s->has_news = s->news.subscribe(to_.key("wake"), until);
+    const auto settings = read_settings(server, until);
+    result.can = what_it_can(settings.empty() || syncs_always(settings));
+    result.warnings = unwise(settings);
+    // Who runs nothing has nothing to hear.
+    s->has_news = options.kinds.empty() || s->news.subscribe(to_.key("wake"), until);
     if (!s->has_news) {
         result.warnings.push_back(
             std::string("this user may not listen on the channel ")
@@ -267,6 +279,7 @@ private:
 
 /// A commit, and what the server has answered to either part.
 struct store::parts {
+    connection& by;
     std::span<const put> puts;
     std::span<const settlement> settlements;
     std::uint64_t claim;
@@ -306,37 +319,50 @@ commit_result store::commit(std::span<const put> puts, std::span<const settlemen
     if (puts.empty() && settlements.empty()) {
         return {};
     }
-    const std::lock_guard lock(s_->commits.mutex);
-    if (const auto refusal = std::exchange(s_->refusal, nullptr)) {
-        std::rethrow_exception(refusal);
+    s_->throw_refusal();
+    std::unique_lock lock(s_->commits.mutex, std::try_to_lock);
+    if (!lock) {
+        const std::lock_guard other(s_->more_commits.mutex);
+        try {
+            return commit_by(s_->more_commits.server, puts, settlements);
+        } catch (const boost::system::system_error&) {
+            if (s_->more_commits.server.is_open()) {
+                throw;
+            }
+            lock.lock();  // perhaps the server has no room for another connection
+        }
     }
+    return commit_by(s_->commits.server, puts, settlements);
+}
+
+commit_result store::commit_by(connection& by, std::span<const put> puts,
+                               std::span<const settlement> settlements) {
     const auto claim = ++s_->claim_count;
     const auto until = soon();
     try {
-        return try_commit(puts, settlements, claim, until);
+        return try_commit({by, puts, settlements, claim}, until);
     } catch (const boost::system::system_error&) {
         // Ends of runs make room, so they must not wait for it with the puts.
-        if (!s_->commits.server.was_full() || puts.empty() || settlements.empty()) {
+        if (!by.was_full() || puts.empty() || settlements.empty()) {
             throw;
         }
     }
-    auto r = try_commit({}, settlements, claim, until);
+    auto r = try_commit({by, {}, settlements, claim}, until);
     // There may be room for them later, so they are not refused for good.
-    r.puts = parts{puts, {}, claim}.result().puts;
+    r.puts = parts{by, puts, {}, claim}.result().puts;
     return r;
 }
 
 /// Throws only when nothing of it was carried out.
-commit_result store::try_commit(std::span<const put> puts, std::span<const settlement> settlements,
-                                std::uint64_t claim, deadline until) {
-    parts p{puts, settlements, claim};
+commit_result store::try_commit(parts p, deadline until) {
     try {
         send(p, until);
     } catch (const boost::system::system_error& e) {
-        if (!s_->commits.server.in_doubt() && !p.touched()) {
+        if (!p.by.in_doubt() && !p.touched()) {
             throw;
         }
         if (e.code() == errc::bad_store) {
+            const std::lock_guard lock(s_->refusal_mutex);
             s_->refusal = std::current_exception();
         }
         s_->owner.in_doubt();
@@ -346,9 +372,8 @@ commit_result store::try_commit(std::span<const put> puts, std::span<const settl
 
 void store::send(parts& p, deadline until) {
     for (int tries = 0; tries < 4; ++tries) {
-        const auto done = as_owner(s_->commits.server, until, [&](const std::string& token) {
-            return try_parts(p, token, until);
-        });
+        const auto done = as_owner(
+            p.by, until, [&](const std::string& token) { return try_parts(p, token, until); });
         if (done) {
             return;
         }
@@ -359,11 +384,11 @@ void store::send(parts& p, deadline until) {
 
 /// Sends what has no answer yet. False: something has to be sent again.
 bool store::try_parts(parts& p, const std::string& token, deadline until) {
-    auto& server = s_->commits.server;
+    auto& server = p.by;
     batch_writer w{*s_, to_, token, p.claim, server, until};
     if (p.stored) {
         const auto answer = server.run(s_->texts.commit, w.settle(p.settlements), until);
-        if (is_fine(answer)) {
+        if (is_fine(answer, server)) {
             p.accepted = answer.text();
         }
         return p.answered();
@@ -377,9 +402,9 @@ bool store::try_parts(parts& p, const std::string& token, deadline until) {
     if (answer.size() > count && !answer[count].is_error()) {
         p.accepted = answer[count].text();
     }
-    if (const auto puts = answer[0]; is_fine(puts)) {
+    if (const auto puts = answer[0]; is_fine(puts, server)) {
         for (std::size_t i = 1; i < count; ++i) {
-            is_fine(answer[i]);
+            is_fine(answer[i], server);
         }
         const auto time = puts.text().substr(0, puts.text().size() - p.sent.size());
         std::int64_t now = 0;
@@ -388,13 +413,13 @@ bool store::try_parts(parts& p, const std::string& token, deadline until) {
         p.stored = puts.text().substr(time.size());
     }
     if (!p.accepted) {
-        is_fine(answer[count]);
+        is_fine(answer[count], server);
     }
     return p.answered();
 }
 
 /// False when that part has to be sent again.
-bool store::is_fine(const reply_view& answer) {
+bool store::is_fine(const reply_view& answer, connection& by) {
     if (!answer.is_error()) {
         return true;
     }
@@ -409,7 +434,7 @@ bool store::is_fine(const reply_view& answer) {
     } else if (error.starts_with("NOSCRIPT")) {
         s_->texts.commit.set_name({});
     } else {
-        s_->commits.server.doubt();
+        by.doubt();
         to_.refuse(error);
     }
     return false;

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <atomic>
 #include <exception>
+#include <mutex>
 
 namespace postlude::detail::redis {
 
@@ -35,33 +36,43 @@ struct line {
 };
 
 /// The server's clock as far as its answers tell: behind it by the way of the quickest one, as long
-/// as both clocks go on alike. In microseconds since 1970. The committing thread's.
+/// as both clocks go on alike. In microseconds since 1970. For any thread.
 class server_clock {
 public:
     /// @param now what an answer said that has just come.
-    void learn(std::int64_t now) noexcept { ahead_ = std::max(ahead_, now - own()); }
+    void learn(std::int64_t now) noexcept {
+        const auto ahead = now - own();
+        auto before = ahead_.load();
+        while (before < ahead && !ahead_.compare_exchange_weak(before, ahead)) {
+        }
+    }
     /// Instead of all before.
     void correct(std::int64_t now) noexcept { ahead_ = now - own(); }
     std::int64_t now() const noexcept { return own() + ahead_; }
 
 private:
     static std::int64_t own() noexcept;
-    std::int64_t ahead_ = INT64_MIN / 2;
+    std::atomic<std::int64_t> ahead_ = INT64_MIN / 2;
 };
 
 /// What there is while the store is open.
 struct session {
     session(const location& to, const open_options& asked, format known);
 
+    /// Throws what the server said of a commit that is in doubt, once.
+    void throw_refusal();
+
     scripts texts;
     line commits;
-    line claims;  ///< its mutex is held for `news`, too
+    line more_commits;  ///< connected when two are under way at the same time
+    line claims;        ///< its mutex is held for `news`, too
     connection news;
     line others;
     line questions;  ///< of people, which may take long; connected by the first one
     registration owner;
     lane_table lanes;
     server_clock clock;
+    std::mutex refusal_mutex;
     std::exception_ptr refusal;  ///< of a commit that is in doubt, for the next one to say
     std::map<std::string, std::size_t, std::less<>> groups;  ///< by kind
     std::atomic<std::uint64_t> claim_count{0};
@@ -116,12 +127,13 @@ private:
         });
     }
 
-    commit_result try_commit(std::span<const put> puts, std::span<const settlement> settlements,
-                             std::uint64_t claim, deadline until);
     struct parts;
+    commit_result commit_by(connection& by, std::span<const put> puts,
+                            std::span<const settlement> settlements);
+    commit_result try_commit(parts p, deadline until);
     void send(parts& p, deadline until);
     bool try_parts(parts& p, const std::string& token, deadline until);
-    bool is_fine(const reply_view& answer);
+    bool is_fine(const reply_view& answer, connection& by);
     struct batch_writer;
 
     struct attempt;
