@@ -300,6 +300,22 @@ TEST_CASE(
     CHECK(way_of(world, id) == std::vector<std::string>{"enqueued", "claimed", "given back"});
 }
 
+TEST_CASE("a question that was answered before is nothing to give up at an end without time") {
+    job_world world;
+    journal sent;
+    boost::asio::io_context loop;
+    dispatcher work(world.options(mailers(sent)));
+    bool answered = false;
+    async_find(work, {}, loop.get_executor(),
+               [&](const std::exception_ptr& why, const std::vector<job_view>&) {
+                   answered = why == nullptr;
+               });
+    loop.run();
+    CHECK(answered);
+    work.shutdown(0ms);
+    CHECK(work.job_counters().left == 0);
+}
+
 TEST_CASE(
     "a deadline is kept while the store hangs for ever; what it could "
     "not take is named") {

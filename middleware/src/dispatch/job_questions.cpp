@@ -54,7 +54,9 @@ bool job_questions::stop(clock::time_point until) {
         return true;
     }
     auto left = std::exchange(waiting_, {});
-    left.push_front(current_);
+    if (current_) {
+        left.push_front(current_);
+    }
     lock.unlock();
     for (const auto& one : left) {
         one->give_up();
