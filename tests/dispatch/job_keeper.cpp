@@ -58,6 +58,15 @@ private:
 
 }  // namespace
 
+TEST_CASE("the store hears of this process every 10 s, however long the lease") {
+    job_world world;
+    journal sent;
+    auto options = world.options(mailers(sent));
+    options.jobs.lease = 24h;
+    const dispatcher work(std::move(options));
+    CHECK(world.trouble->wait_for_count(call::renew, 1));
+}
+
 TEST_CASE("leases are renewed while a question hangs in the store") {
     job_world world;
     journal sent;

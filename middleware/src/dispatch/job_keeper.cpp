@@ -16,6 +16,9 @@ namespace {
 constexpr std::size_t rescued_at_once = 1'000;
 constexpr milliseconds between_looks_at_the_dead{1'000};
 constexpr std::chrono::seconds between_prunings{30};
+/// A renewal is a sign of life, too: brokers end a connection that says nothing for a minute or
+/// two.
+constexpr milliseconds longest_silence{10'000};
 
 /// Something to be done again and again, in steps that take no longer than a call of the store:
 /// what is urgent waits for no more than that.
@@ -38,8 +41,9 @@ void job_keeper::run() {
     const milliseconds rescues = service_.can().sees_death
                                      ? std::min(between_looks_at_the_dead, settings.rescue_interval)
                                      : settings.rescue_interval;
+    const auto renewals = std::min(settings.lease / 6, longest_silence);
     chore chores[] = {
-        {settings.lease / 6, &job_keeper::renew, store_call::renew, now + settings.lease / 6},
+        {renewals, &job_keeper::renew, store_call::renew, now + renewals},
         {rescues, &job_keeper::rescue, store_call::rescue, now},
         {between_prunings, &job_keeper::prune, store_call::prune, now + between_prunings},
     };
