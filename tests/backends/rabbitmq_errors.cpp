@@ -9,7 +9,6 @@
 #include <boost/system/system_error.hpp>
 
 #include <cstdlib>
-#include <optional>
 
 using namespace postlude;
 using namespace std::chrono_literals;
@@ -42,6 +41,14 @@ rabbitmq_options with_url(std::string url) {
 }
 
 void open_url(const std::string& url) { rabbitmq_backend(with_url(url))->open({}); }
+
+/// Further lines for the configuration of brokers that are started meanwhile.
+struct configuration {
+    explicit configuration(const char* lines) { ::setenv("POSTLUDE_RABBITMQ_CONF", lines, 1); }
+    configuration(const configuration&) = delete;
+    configuration& operator=(const configuration&) = delete;
+    ~configuration() { ::unsetenv("POSTLUDE_RABBITMQ_CONF"); }
+};
 
 const std::string& good_url() { return test::rabbitmq_server().url(); }
 
@@ -111,16 +118,25 @@ TEST_CASE("RabbitMQ: over TLS the certificate is verified, unless told otherwise
                 {"/no/such/file"});
 }
 
+TEST_CASE("RabbitMQ: why it took none of a commit is said by the next one, and nobody waits") {
+    const configuration small("max_message_size = 2000");
+    test::store_server broker("rabbitmq");
+    auto o = with_url(broker.url());
+    o.timeout = 10min;
+    const auto b = rabbitmq_backend(o);
+    b->open({.kinds = {{"a", 0}}});
+    auto large = test::a_job(1);
+    large.job.arguments = "\"" + std::string(3'000, 'x') + "\"";
+    CHECK(test::put_one(*b, large).what == put_result::outcome::unknown);
+    const auto one = test::a_job(2);
+    check_error([&] { test::put_one(*b, one); }, errc::store_unavailable,
+                {"max_message_size", "larger"});
+    CHECK(test::put_one(*b, one).what == put_result::outcome::stored);
+}
+
 TEST_CASE("RabbitMQ: while it is short of space, commits fail in time and with its reason") {
-    struct configuration {
-        configuration() {
-            ::setenv("POSTLUDE_RABBITMQ_CONF", "vm_memory_high_watermark.absolute = 1MB", 1);
-        }
-        ~configuration() { ::unsetenv("POSTLUDE_RABBITMQ_CONF"); }
-    };
-    std::optional<configuration> while_it_starts(std::in_place);
+    const configuration little("vm_memory_high_watermark.absolute = 1MB");
     test::store_server full("rabbitmq");
-    while_it_starts.reset();
     auto o = with_url(full.url());
     o.timeout = 3s;
     const auto b = rabbitmq_backend(o);

@@ -10,6 +10,7 @@
 #include <boost/system/system_error.hpp>
 
 #include <algorithm>
+#include <cstdlib>
 
 using namespace postlude;
 using namespace test;
@@ -188,5 +189,27 @@ TEST_CASE("RabbitMQ: Python's pika takes a job that was stored, and reads why an
     CHECK(said[1] ==
           R"(a 18 application/json 2 None {"failures": 1, "priority": 1, "queue": "mail", )"
           R"("reason": "mailbox gone", "state": "dead"} {})");
+    CHECK(claim_some(*b).empty());
+}
+
+TEST_CASE("RabbitMQ: what the broker takes back after consumer_timeout is lost, and comes again") {
+    ::setenv("POSTLUDE_RABBITMQ_ADVANCED",
+             "[{rabbit,[{consumer_timeout,1000},{channel_tick_interval,200}]}].", 1);
+    store_server broker("rabbitmq");
+    ::unsetenv("POSTLUDE_RABBITMQ_ADVANCED");
+    rabbitmq_store store(broker);
+    const auto b = store.connect();
+    b->open(two_kinds);
+    put_jobs(*b, {1});
+    const std::vector<receipt> held{claim_one(*b).held};
+    CHECK(b->renew(held).empty());
+    CHECK(eventually([&] { return b->renew(held) == held; }));
+    CHECK(settle(*b, held.at(0), verdict::retry, "no route") == settled::lost_lease);
+    std::vector<claimed_job> again;
+    CHECK(eventually([&] { return !(again = claim_some(*b)).empty(); }));
+    REQUIRE(again.size() == 1);
+    CHECK(again.at(0).job.id == 1);
+    CHECK(again.at(0).job.failures == 0);
+    CHECK(settle(*b, again.at(0).held, verdict::done) == settled::accepted);
     CHECK(claim_some(*b).empty());
 }

@@ -6,7 +6,8 @@
 # (DIRECTORY/certificate.pem). Prints `port N`, `tls_url URL` and `url URL` when it accepts clients;
 # both URLs are of the user "tests", who may do everything in the virtual host "tests". The user
 # "reader" (password "only-reads") may only read there. Further lines for its configuration:
-# POSTLUDE_RABBITMQ_CONF in the environment, parted by semicolons.
+# POSTLUDE_RABBITMQ_CONF in the environment, parted by semicolons; POSTLUDE_RABBITMQ_ADVANCED is
+# its advanced.config.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/pause.sh"
 
@@ -92,6 +93,7 @@ start() {
     : >"$directory/output"
     rm -f "$directory"/log/*
     write_configuration >"$directory/rabbitmq.conf"
+    echo "${POSTLUDE_RABBITMQ_ADVANCED-[].}" >"$directory/advanced.config"
     start_names
     local settings=(
         HOME="$directory" PATH="$PATH" LANG=C.UTF-8 RUNNING_UNDER_SYSTEMD=true

@@ -221,6 +221,13 @@ std::uint32_t connection::answer(amqp_channel_t channel, amqp_method_number_t me
     return next.messages;
 }
 
+bool connection::has_closed(amqp_channel_t channel) const {
+    const auto found = replies_.find(channel);
+    return found != replies_.end() && std::ranges::any_of(found->second, [](const reply& r) {
+               return r.method == AMQP_CHANNEL_CLOSE_METHOD;
+           });
+}
+
 bool connection::pump(clock::time_point until) {
     amqp_frame_t frame;
     const auto limit = time_of(until - clock::now());

@@ -71,6 +71,8 @@ public:
         send(channel, method, decoded);
         return answer(channel, answered_by);
     }
+    /// Whether the broker has closed the channel, and nobody has asked for an answer since.
+    bool has_closed(amqp_channel_t channel) const;
     /// Takes what has come; the next frame at the latest by then. False when none came.
     bool pump(clock::time_point until);
     void pump_all() {

@@ -11,8 +11,6 @@ namespace postlude::detail::rabbitmq {
 
 namespace {
 
-constexpr amqp_channel_t deliveries = 1;
-constexpr amqp_channel_t questions = 2;
 constexpr std::uint32_t largest_owner = (1u << 23) - 1;
 constexpr int tries_for_a_number = 100;
 /// What others may have taken meanwhile is not waited for any longer.
@@ -46,13 +44,9 @@ void consumer::drop() noexcept {
 }
 
 void consumer::ensure() {
+    take_what_has_come();
     if (on_) {
-        try {
-            on_->pump_all();
-            return;
-        } catch (const boost::system::system_error&) {
-            drop();  // it was lost while nobody looked
-        }
+        return;
     }
     try {
         connect_now();

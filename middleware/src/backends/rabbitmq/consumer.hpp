@@ -50,6 +50,8 @@ public:
     void notice_loss();
 
 private:
+    static constexpr amqp_channel_t deliveries = 1;
+    static constexpr amqp_channel_t questions = 2;
     struct served_lane {
         lane of;
         std::size_t group = 0;

@@ -63,7 +63,7 @@ bool consumer::acknowledge(std::vector<receipt> settled) {
             amqp_basic_ack_t ack{};
             ack.delivery_tag = tag;
             ack.multiple = multiple ? 1 : 0;
-            on_->send(1, AMQP_BASIC_ACK_METHOD, &ack);
+            on_->send(deliveries, AMQP_BASIC_ACK_METHOD, &ack);
         };
         if (together != 0) {
             say(together, true);
@@ -74,7 +74,7 @@ bool consumer::acknowledge(std::vector<receipt> settled) {
         // The answer to this says that the broker has read what came before.
         amqp_basic_qos_t window{};
         window.prefetch_count = 1;
-        on_->ask(1, AMQP_BASIC_QOS_METHOD, &window, AMQP_BASIC_QOS_OK_METHOD);
+        on_->ask(deliveries, AMQP_BASIC_QOS_METHOD, &window, AMQP_BASIC_QOS_OK_METHOD);
     } catch (const std::exception&) {
         drop();
         return false;
@@ -134,8 +134,12 @@ void consumer::take_what_has_come() {
         if (on_) {
             on_->pump_all();
         }
+        if (on_ && on_->has_closed(deliveries)) {
+            drop();  // and what is held is given to others, as the broker does after
+                     // consumer_timeout
+        }
     } catch (const std::exception&) {
-        drop();
+        drop();  // it was lost while nobody looked
     }
 }
 

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <utility>
 
 namespace postlude::detail::rabbitmq {
 
@@ -83,6 +84,11 @@ void publisher::store_alone(std::span<outgoing> all) {
     if (all.empty()) {
         return;
     }
+    if (const auto why = std::exchange(refusal_, std::nullopt)) {
+        fail(errc::store_unavailable, to_.shown,
+             std::string("the broker has taken none of the last jobs (it said: ") + why->what() +
+                 "); if one is larger than its max_message_size, raise that");
+    }
     try {
         ensure();
         prepare(all);
@@ -103,6 +109,11 @@ void publisher::store_alone(std::span<outgoing> all) {
         publish_all(all, which);
         settle_returned(all);
         say_it_is_there(all);
+    } catch (const refusal& why) {
+        on_.reset();
+        if (why.code != AMQP_NOT_FOUND) {  // which a new connection mends
+            refusal_.emplace(why);
+        }
     } catch (const std::exception&) {
         // What is not confirmed by now is not known. One that the broker has only stopped reading
         // is kept: it says when that ends.
@@ -181,6 +192,9 @@ void publisher::wait_for(std::size_t most) {
     while (open_ > most) {
         const auto before = open_;
         on_->pump(deadline);
+        if (on_->has_closed(confirms)) {
+            on_->answer(confirms, AMQP_CONFIRM_SELECT_OK_METHOD);  // throws why
+        }
         const auto now = clock::now();
         if (open_ != before) {
             deadline = now + to_.options.timeout;

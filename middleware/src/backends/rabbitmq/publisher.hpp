@@ -63,6 +63,7 @@ private:
     std::mutex mutex_;
     std::unique_ptr<connection> on_;
     std::optional<topology> there_;
+    std::optional<refusal> refusal_;  ///< of messages whose fate is not known, for the next to say
 
     // Of the batch that is being stored.
     std::uint64_t published_ = 0;        ///< on this connection's channel
