@@ -60,6 +60,8 @@ std::vector<claimed_job> store::claim(std::span<const std::size_t> credits,
         const auto until = soon();
         if (longest_wait.count() > 0) {
             listen(until);
+        } else {
+            s_->news.drain();
         }
         auto found = try_claim(credits, until);
         if (!found.jobs.empty() || !wait_for_jobs(found.next_due, deadline)) {

@@ -17,6 +17,9 @@ constexpr std::int64_t longest_age = 9'000'000'000;
 }  // namespace
 
 std::vector<receipt> store::renew(std::span<const receipt> held) {
+    if (const std::unique_lock claiming(s_->claims.mutex, std::try_to_lock); claiming) {
+        s_->news.drain();  // who has no room for jobs may not claim for hours
+    }
     const std::lock_guard lock(s_->others.mutex);
     const auto answer =
         run(s_->others.server, s_->texts.renew, soon(), [&](command& c, const std::string&) {
