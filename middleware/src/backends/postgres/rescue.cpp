@@ -109,7 +109,6 @@ std::vector<receipt> store::renew(std::span<const receipt> held) {
     std::vector<command> commands{s_->owners.renew(), {question, std::move(values)}};
     if (auto doubtful = give_back(false)) {
         commands.push_back(std::move(*doubtful));
-        commands.push_back(s_->writer.notify());
     }
     std::vector<rows> found;
     try {
@@ -118,9 +117,10 @@ std::vector<receipt> store::renew(std::span<const receipt> held) {
         s_->owners.forget();
         throw;
     }
-    if (found.size() > 2) {
+    if (found.size() > 2 && found[2].size() > 0) {
         forget_doubts(found[2]);
         s_->claims.look_from_the_start();
+        s_->kept.run({s_->writer.notify()});
     }
     std::vector<receipt> lost;
     auto more_to_take = false;

@@ -25,6 +25,8 @@ namespace detail::postgres {
 namespace {
 
 constexpr int repetitions = 5;
+/// What was sent on a connection that broke is carried out by then, or never.
+constexpr std::chrono::hours longest_doubt{1};
 /// Of a question against that of other calls.
 constexpr int patience_for_questions = 6;
 
@@ -132,11 +134,14 @@ std::optional<command> store::give_back(bool all) {
     auto claims = array::of_int8();
     {
         const std::lock_guard lock(s_->doubts_mutex);
+        std::erase_if(s_->doubts, [before = clock::now() - longest_doubt](const auto& d) {
+            return d.since < before;
+        });
         if (s_->doubts.empty() && !all) {
             return std::nullopt;
         }
-        for (const auto claim : s_->doubts) {
-            claims.add(claim);
+        for (const auto& d : s_->doubts) {
+            claims.add(d.claim);
         }
     }
     parameters values;
@@ -146,7 +151,7 @@ std::optional<command> store::give_back(bool all) {
 
 void store::doubt(std::int64_t claim) {
     const std::lock_guard lock(s_->doubts_mutex);
-    s_->doubts.push_back(claim);
+    s_->doubts.push_back({claim, clock::now()});
 }
 
 void store::forget_doubts(const rows& given_back) {
@@ -156,7 +161,8 @@ void store::forget_doubts(const rows& given_back) {
     {
         const std::lock_guard lock(s_->doubts_mutex);
         for (int i = 0; i < given_back.size(); ++i) {
-            std::erase(s_->doubts, given_back.int8(i, 0));
+            std::erase_if(s_->doubts,
+                          [&](const auto& d) { return d.claim == given_back.int8(i, 0); });
         }
     }
     wake_.changed();
@@ -207,7 +213,9 @@ commit_result store::commit_once(std::span<const put> puts,
             if (!e.sent()) {
                 throw;
             }
-            doubt(claim);  // what it has stored as claimed
+            if (std::ranges::any_of(puts, &put::claimed)) {
+                doubt(claim);
+            }
             return {std::vector<put_result>(puts.size(), {put_result::outcome::unknown, {}}),
                     std::vector<settled>(settlements.size(), settled::unknown)};
         }

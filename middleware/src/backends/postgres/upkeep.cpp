@@ -137,9 +137,7 @@ std::size_t store::prune(const retention& keep) {
     const auto count = where.sql("SELECT count(*) FROM @ended WHERE state = 3");
     const auto times = "SELECT " + before(keep.done_age) + ", " + before(keep.dead_age) +
                        ", timestamptz '9999-12-31 00:00:00+00'";
-    const auto now = keep_up({{count}, {times, {}, true}});
-    const auto there = static_cast<std::size_t>(now[0].int8(0, 0));
-    auto too_many = there > keep.done_count ? there - keep.done_count : 0;
+    const auto now = keep_up({{times, {}, true}});
     const std::string done = where.sql(std::string(prune_done) + prune_rest);
     const std::string others = where.sql(std::string(prune_others) + prune_rest);
     std::size_t pruned = 0;
@@ -150,14 +148,20 @@ std::size_t store::prune(const retention& keep) {
         pruned += n;
         return n;
     };
-    for (std::size_t round = 0; round < prune_rounds; ++round) {
-        if (too_many > 0) {
-            const auto n = some(done, now[1].time(0, 2), std::min(too_many, prune_size));
-            too_many = n > 0 ? too_many - std::min(n, too_many) : 0;
-        } else if (some(done, now[1].time(0, 0), prune_size) == 0 &&
-                   some(others, now[1].time(0, 1), prune_size) == 0) {
-            break;
-        }
+    std::size_t round = 0;
+    while (round < prune_rounds && (some(done, now[0].time(0, 0), prune_size) != 0 ||
+                                    some(others, now[0].time(0, 1), prune_size) != 0)) {
+        ++round;
+    }
+    if (round == prune_rounds) {
+        return pruned;
+    }
+    // Last, since to count tens of millions may take longer than a statement may.
+    const auto there = static_cast<std::size_t>(keep_up({{count}})[0].int8(0, 0));
+    auto too_many = there > keep.done_count ? there - keep.done_count : 0;
+    for (; round < prune_rounds && too_many > 0; ++round) {
+        const auto n = some(done, now[0].time(0, 2), std::min(too_many, prune_size));
+        too_many = n > 0 ? too_many - std::min(n, too_many) : 0;
     }
     return pruned;
 }
