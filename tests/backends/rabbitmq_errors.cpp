@@ -130,7 +130,7 @@ TEST_CASE("RabbitMQ: why it took none of a commit is said by the next one, and n
     CHECK(test::put_one(*b, large).what == put_result::outcome::unknown);
     const auto one = test::a_job(2);
     check_error([&] { test::put_one(*b, one); }, errc::store_unavailable,
-                {"max_message_size", "larger"});
+                {"max_message_size", "larger than configured max size 2000"});
     CHECK(test::put_one(*b, one).what == put_result::outcome::stored);
 }
 

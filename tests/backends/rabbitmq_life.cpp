@@ -194,7 +194,7 @@ TEST_CASE("RabbitMQ: Python's pika takes a job that was stored, and reads why an
 
 TEST_CASE("RabbitMQ: what the broker takes back after consumer_timeout is lost, and comes again") {
     ::setenv("POSTLUDE_RABBITMQ_ADVANCED",
-             "[{rabbit,[{consumer_timeout,1000},{channel_tick_interval,200}]}].", 1);
+             "[{rabbit,[{consumer_timeout,4000},{channel_tick_interval,200}]}].", 1);
     store_server broker("rabbitmq");
     ::unsetenv("POSTLUDE_RABBITMQ_ADVANCED");
     rabbitmq_store store(broker);

@@ -117,8 +117,10 @@ std::vector<receipt> store::renew(std::span<const receipt> held) {
         s_->owners.forget();
         throw;
     }
-    if (found.size() > 2 && found[2].size() > 0) {
+    if (found.size() > 2) {
         forget_doubts(found[2]);
+    }
+    if (found.size() > 2 && found[2].size() > 0) {
         s_->claims.look_from_the_start();
         s_->kept.run({s_->writer.notify()});
     }

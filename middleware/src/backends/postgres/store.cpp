@@ -134,9 +134,6 @@ std::optional<command> store::give_back(bool all) {
     auto claims = array::of_int8();
     {
         const std::lock_guard lock(s_->doubts_mutex);
-        std::erase_if(s_->doubts, [before = clock::now() - longest_doubt](const auto& d) {
-            return d.since < before;
-        });
         if (s_->doubts.empty() && !all) {
             return std::nullopt;
         }
@@ -155,17 +152,19 @@ void store::doubt(std::int64_t claim) {
 }
 
 void store::forget_doubts(const rows& given_back) {
-    if (given_back.size() == 0) {
-        return;
-    }
     {
         const std::lock_guard lock(s_->doubts_mutex);
+        std::erase_if(s_->doubts, [before = clock::now() - longest_doubt](const auto& d) {
+            return d.since < before;
+        });
         for (int i = 0; i < given_back.size(); ++i) {
             std::erase_if(s_->doubts,
                           [&](const auto& d) { return d.claim == given_back.int8(i, 0); });
         }
     }
-    wake_.changed();
+    if (given_back.size() > 0) {
+        wake_.changed();
+    }
 }
 
 void store::give_everything_back() {

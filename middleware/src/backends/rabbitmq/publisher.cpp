@@ -28,10 +28,13 @@ void publisher::ensure() {
     if (on_) {
         try {
             on_->pump_all();
-            return;
+            if (!on_->has_closed(confirms)) {
+                return;
+            }
         } catch (const boost::system::system_error&) {
-            on_.reset();  // it was lost while nobody looked
+            // It was lost while nobody looked.
         }
+        on_.reset();
     }
     connection::listener& self = *this;
     auto made = std::make_unique<connection>(to_, heartbeat_, self);
@@ -86,8 +89,8 @@ void publisher::store_alone(std::span<outgoing> all) {
     }
     if (const auto why = std::exchange(refusal_, std::nullopt)) {
         fail(errc::store_unavailable, to_.shown,
-             std::string("the broker has taken none of the last jobs (it said: ") + why->what() +
-                 "); if one is larger than its max_message_size, raise that");
+             std::string("the broker has refused one of the last jobs (it said: ") + why->what() +
+                 "); if it is larger than its max_message_size, raise that");
     }
     try {
         ensure();
@@ -110,11 +113,13 @@ void publisher::store_alone(std::span<outgoing> all) {
         settle_returned(all);
         say_it_is_there(all);
     } catch (const refusal& why) {
+        take_back_returned(all);
         on_.reset();
         if (why.code != AMQP_NOT_FOUND) {  // which a new connection mends
             refusal_.emplace(why);
         }
     } catch (const std::exception&) {
+        take_back_returned(all);
         // What is not confirmed by now is not known. One that the broker has only stopped reading
         // is kept: it says when that ends.
         if (on_->blocked().empty()) {
@@ -174,6 +179,7 @@ void publisher::publish_all(std::span<outgoing> all, std::span<const std::size_t
         open_bytes_ += one.job->arguments.size();
         if (i % between_looks == between_looks - 1) {
             on_->pump_all();
+            check_channel();
         }
         if (open_ >= most_open) {
             wait_for(most_open / 2);
@@ -186,15 +192,20 @@ void publisher::publish_all(std::span<outgoing> all, std::span<const std::size_t
     wait_for(0);
 }
 
+void publisher::check_channel() {
+    if (on_->has_closed(confirms)) {
+        on_->answer(confirms, AMQP_CONFIRM_SELECT_OK_METHOD);  // throws why
+    }
+}
+
 void publisher::wait_for(std::size_t most) {
     on_->gather(false);  // sends what is there
+    check_channel();
     auto deadline = clock::now() + to_.options.timeout;
     while (open_ > most) {
         const auto before = open_;
         on_->pump(deadline);
-        if (on_->has_closed(confirms)) {
-            on_->answer(confirms, AMQP_CONFIRM_SELECT_OK_METHOD);  // throws why
-        }
+        check_channel();
         const auto now = clock::now();
         if (open_ != before) {
             deadline = now + to_.options.timeout;
@@ -227,27 +238,27 @@ void publisher::delivered(incoming&& message) {
     }
 }
 
-void publisher::settle_returned(std::span<outgoing> all) {
-    if (returned_.empty()) {
-        return;
-    }
-    // It was there, and somebody has removed it. The broker confirms what it has returned.
-    std::vector<std::size_t> again;
-    for (std::size_t i = 0; i != all.size(); ++i) {
+std::vector<std::size_t> publisher::take_back_returned(std::span<outgoing> all) {
+    std::vector<std::size_t> which;
+    for (std::size_t i = 0; i != all.size() && !returned_.empty(); ++i) {
         if (std::ranges::any_of(returned_,
                                 [&](const auto& r) { return r.job.id == all[i].job->id; })) {
             all[i].stored = false;
-            again.push_back(i);
+            which.push_back(i);
         }
     }
-    there_->forget();
+    return which;
+}
+
+void publisher::settle_returned(std::span<outgoing> all) {
+    const auto again = take_back_returned(all);
+    if (again.empty()) {
+        return;
+    }
+    there_->forget();  // their queue was there, and somebody has removed it
     prepare(all);
     publish_all(all, again);
-    for (const auto& r : returned_) {
-        for (const auto i : again) {
-            all[i].stored = all[i].stored && r.job.id != all[i].job->id;
-        }
-    }
+    take_back_returned(all);
 }
 
 void publisher::say_it_is_there(std::span<const outgoing> all) {
@@ -258,6 +269,11 @@ void publisher::say_it_is_there(std::span<const outgoing> all) {
         amqp_basic_properties_t transient{};
         on_->publish(others, names_.wake(), {}, false, transient, {});
     }
+}
+
+void publisher::forget_refusal() {
+    const std::lock_guard lock(mutex_);
+    refusal_.reset();
 }
 
 std::optional<std::uint32_t> publisher::waiting(const std::string& queue) {

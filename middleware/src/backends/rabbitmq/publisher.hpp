@@ -37,6 +37,8 @@ public:
     bool store_if_free(std::span<outgoing> all);
     /// Connects, if it is not.
     void connect();
+    /// Instead of letting the next call say it.
+    void forget_refusal();
     /// How many messages wait there; none where there is no such queue.
     std::optional<std::uint32_t> waiting(const std::string& queue);
     /// Takes what has come, and sends a heartbeat when it is time. Not while it is busy.
@@ -53,6 +55,10 @@ private:
     void publish_all(std::span<outgoing> all, std::span<const std::size_t> which);
     /// Until no more than so many are not answered; throws when none is for too long.
     void wait_for(std::size_t most);
+    /// Throws refusal when the broker has closed the channel.
+    void check_channel();
+    /// What came back was confirmed as well, or will be; it is nowhere.
+    std::vector<std::size_t> take_back_returned(std::span<outgoing> all);
     void settle_returned(std::span<outgoing> all);
     void say_it_is_there(std::span<const outgoing> all);
     [[noreturn]] void refused(const refusal& why);

@@ -63,10 +63,12 @@ void session::store(std::span<outgoing> all) {
         return;
     }
     try {
-        more_commits.store(all);
+        more_commits.connect();
     } catch (const boost::system::system_error&) {
         commits.store(all);  // perhaps the broker allows this user no further connection
+        return;
     }
+    more_commits.store(all);
 }
 
 opened store::open(const open_options& options) {
@@ -102,7 +104,8 @@ void store::give_everything_back() {
         all.push_back({.job = &job});
         held.push_back(of);
     }
-    s_->store(all);
+    s_->commits.forget_refusal();
+    s_->commits.store(all);
     std::vector<receipt> stored;
     for (std::size_t i = 0; i != all.size(); ++i) {
         if (all[i].stored) {
