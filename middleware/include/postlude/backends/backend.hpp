@@ -35,7 +35,8 @@ struct capabilities {
     /// `find` and `amend`, which otherwise throw errc::not_supported.
     bool query = false;
     bool callers_transaction = false;  ///< enqueue on a transaction of the caller's own
-    /// So many commits may be under way at the same time, and store more than one would.
+    /// So many commits may be under way at the same time, each from a thread of its own and in no
+    /// order among them, and store more together than one after the other would.
     std::size_t commits_at_once = 1;
     std::chrono::milliseconds longest_delay{0};
 };

@@ -35,13 +35,14 @@ struct session {
     connection asked;
 
     std::atomic<std::int64_t> claim_count{0};
-    std::mutex doubts_mutex;
-    /// Claims that broke off unanswered: the server has made them, or makes them yet, or never.
-    /// A number stays until its jobs have been found, or for an hour.
     struct doubt {
         std::int64_t claim;
         std::chrono::steady_clock::time_point since;
     };
+    std::mutex doubts_mutex;
+    /// Claims that broke off unanswered: the server has made them, or makes them yet, or never.
+    /// A number stays until its jobs have been found, or for an hour and until a look has found
+    /// none.
     std::vector<doubt> doubts;
     std::mutex suspect_mutex;
     std::optional<receipt> suspect;  ///< that this process holds
