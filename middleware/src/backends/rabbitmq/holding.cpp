@@ -135,8 +135,7 @@ void consumer::take_what_has_come() {
             on_->pump_all();
         }
         if (on_ && on_->has_closed(deliveries)) {
-            drop();  // and what is held is given to others, as the broker does after
-                     // consumer_timeout
+            drop();  // after consumer_timeout: the broker gives to others what was held
         }
     } catch (const std::exception&) {
         drop();  // it was lost while nobody looked
