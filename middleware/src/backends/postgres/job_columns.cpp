@@ -63,6 +63,8 @@ void job_columns::add(const put& p, bool claimed, std::int32_t lane, std::option
         parent_claim_.add(of->claim);
     }
     (claimed ? claimed_ : ready_) = true;
+    fresh_ &= !claimed && p.delay.count() == 0 && job.failures == 0 && job.crashes == 0 &&
+              job.tags.empty();
 }
 
 parameters job_columns::jobs(std::int64_t claim, std::int32_t owner) const {
@@ -75,10 +77,24 @@ parameters job_columns::jobs(std::int64_t claim, std::int32_t owner) const {
     return values;
 }
 
+parameters job_columns::fresh_jobs() const {
+    parameters values;
+    values.list(job_).list(lane_).list(request_id_).list(arguments_);
+    return values;
+}
+
 void job_columns::add_tags_to(parameters& to) const { to.list(tag_job_).list(tag_); }
 void job_columns::add_parents_to(parameters& to) const { to.list(parent_).list(parent_claim_); }
 
 std::string job_columns::insert(form which) {
+    if (which == form::fresh) {
+        return "WITH p AS MATERIALIZED (SELECT p.* FROM unnest($1::bigint[], $2::integer[],"
+               " $3::text[], $4::text[]) p(job, lane, request_id, arguments)),"
+               " listed AS (INSERT INTO @ready(lane, suspect, run_at, job)"
+               " SELECT lane, false, now(), job FROM p)"
+               " INSERT INTO @jobs(job, created, run_at, lane, failures, crashes, request_id,"
+               " arguments) SELECT job, now(), now(), lane, 0, 0, request_id, arguments FROM p";
+    }
     std::string names = "p(job, delay, lane, failures, crashes, state, request_id, tags, arguments";
     std::string sql =
         "WITH p AS MATERIALIZED (SELECT p.* FROM unnest($1::bigint[], $2::interval[],"

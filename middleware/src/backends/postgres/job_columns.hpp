@@ -35,9 +35,13 @@ public:
     bool has_tags() const noexcept { return tag_job_.size() > 0; }
     bool has_ready() const noexcept { return ready_; }
     bool has_claimed() const noexcept { return claimed_; }
+    /// Whether all are as most jobs come: ready at once, never tried, without tags.
+    bool are_fresh() const noexcept { return fresh_; }
 
     /// $1 to $11.
     parameters jobs(std::int64_t claim, std::int32_t owner) const;
+    /// $1 to $4 of `form::fresh`.
+    parameters fresh_jobs() const;
     /// $12 and $13, or the first two of none.
     void add_tags_to(parameters& to) const;
     /// $14 and $15.
@@ -45,10 +49,11 @@ public:
 
     enum class form {
         plain,       ///< jobs that are not there; fails when one is
+        fresh,       ///< likewise, if they are; a tenth less work for the server
         careful,     ///< with tags; answers which were not there
         follow_ups,  ///< likewise, of those whose parent is held
     };
-    /// The statement that stores what `jobs`, and the form's others, give.
+    /// The statement that stores what `jobs`, and the form's others, give, or `fresh_jobs`.
     static std::string insert(form which);
 
 private:
@@ -67,6 +72,7 @@ private:
     array parent_claim_ = array::of_int8();
     bool ready_ = false;
     bool claimed_ = false;
+    bool fresh_ = true;
 };
 
 }  // namespace postlude::detail::postgres

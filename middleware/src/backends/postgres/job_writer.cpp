@@ -75,6 +75,7 @@ job_writer::job_writer(const place& where, lane_table& lanes, owner_table& owner
       lanes_(lanes),
       owners_(owners),
       insert_(where.sql(job_columns::insert(job_columns::form::plain))),
+      insert_fresh_(where.sql(job_columns::insert(job_columns::form::fresh))),
       insert_tags_(where.sql("INSERT INTO @job_tags(job, tag)"
                              " SELECT DISTINCT * FROM unnest($1::bigint[], $2::text[])")),
       insert_new_(where.sql(job_columns::insert(job_columns::form::careful))),
@@ -170,7 +171,9 @@ void job_writer::add_lanes(batch& b, connection& db, std::span<const put> puts,
 }
 
 void job_writer::add_insert(batch& b, std::int64_t claim, bool careful) {
-    if (!b.puts.empty()) {
+    if (!careful && !b.puts.empty() && b.puts.are_fresh()) {
+        b.commands.push_back({insert_fresh_, b.puts.fresh_jobs()});
+    } else if (!b.puts.empty()) {
         auto values = b.puts.jobs(claim, owners_.self());
         if (careful) {
             b.puts.add_tags_to(values);

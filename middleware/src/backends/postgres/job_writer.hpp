@@ -55,7 +55,8 @@ private:
     const place& where_;
     lane_table& lanes_;
     owner_table& owners_;
-    const std::string insert_, insert_tags_, insert_new_, insert_follow_ups_, finish_, release_;
+    const std::string insert_, insert_fresh_, insert_tags_, insert_new_, insert_follow_ups_,
+        finish_, release_;
     const std::string notify_;
 };
 
