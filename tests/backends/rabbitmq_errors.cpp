@@ -8,7 +8,11 @@
 
 #include <boost/system/system_error.hpp>
 
+#include <array>
+#include <atomic>
 #include <cstdlib>
+#include <string>
+#include <thread>
 
 using namespace postlude;
 using namespace std::chrono_literals;
@@ -49,6 +53,16 @@ struct configuration {
     configuration& operator=(const configuration&) = delete;
     ~configuration() { ::unsetenv("POSTLUDE_RABBITMQ_CONF"); }
 };
+
+void rabbitmqctl(const test::store_server& broker, const std::string& command) {
+    const auto home = broker.directory().string();
+    const auto whole = "env -i PATH=\"$PATH\" LANG=C.UTF-8 HOME=" + home + " ERL_EPMD_PORT=$(cat " +
+                       home +
+                       "/epmd_port) RABBITMQ_NODENAME=postlude@localhost"
+                       " RABBITMQ_CONF_ENV_FILE=/dev/null /usr/lib/rabbitmq/bin/rabbitmqctl -q " +
+                       command;
+    REQUIRE(std::system(whole.c_str()) == 0);
+}
 
 const std::string& good_url() { return test::rabbitmq_server().url(); }
 
@@ -150,12 +164,7 @@ TEST_CASE("RabbitMQ: while it is short of space, commits fail in time and with i
         check_error([&] { b->commit(std::span(&one, 1), {}); }, errc::store_unavailable,
                     {"takes no messages", "low on memory"});
     }
-    const auto home = full.directory().string();
-    const auto make_room =
-        "env -i PATH=\"$PATH\" LANG=C.UTF-8 HOME=" + home + " ERL_EPMD_PORT=$(cat " + home +
-        "/epmd_port) RABBITMQ_NODENAME=postlude@localhost RABBITMQ_CONF_ENV_FILE=/dev/null "
-        "/usr/lib/rabbitmq/bin/rabbitmqctl -q set_vm_memory_high_watermark absolute 2GB";
-    REQUIRE(std::system(make_room.c_str()) == 0);
+    rabbitmqctl(full, "set_vm_memory_high_watermark absolute 2GB");
     // What was on its way is confirmed first, and nobody waits for that any more.
     CHECK(test::eventually([&] {
         try {
@@ -164,4 +173,32 @@ TEST_CASE("RabbitMQ: while it is short of space, commits fail in time and with i
             return false;
         }
     }));
+}
+
+TEST_CASE("RabbitMQ: without room for a second connection, commits wait for the first one") {
+    test::store_server broker("rabbitmq");
+    const auto b = rabbitmq_backend(with_url(broker.url()));
+    b->open({.kinds = {{"a", 0}}});
+    REQUIRE(test::put_one(*b, test::a_job(1)).what == put_result::outcome::stored);
+    rabbitmqctl(broker, R"(set_vhost_limits -p tests '{"max-connections": 0}')");
+    check_error([&] { open_url(broker.url()); }, errc::store_unavailable,
+                {"no room for another connection", "set_vhost_limits", "limit (0) is reached"});
+    constexpr job_id each = 200;
+    std::atomic<int> stored{0};
+    std::array<std::string, 2> errors;
+    const auto commit = [&](std::size_t which) {
+        try {
+            for (job_id i = 1; i <= each; ++i) {
+                const auto job = test::a_job(1'000 * (which + 1) + i);
+                stored += test::put_one(*b, job).what == put_result::outcome::stored;
+            }
+        } catch (const std::exception& e) {
+            errors.at(which) = e.what();
+        }
+    };
+    std::thread other(commit, 1);
+    commit(0);
+    other.join();
+    CHECK(errors == std::array<std::string, 2>{});
+    CHECK(stored == 2 * each);
 }

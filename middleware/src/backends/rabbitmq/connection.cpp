@@ -152,6 +152,13 @@ void connection::closed(int code, const std::string& sentence) {
              "the user name or the password is wrong, or the user may not use this virtual host" +
                  said);
     }
+    // It has one code for both: "[user] connection limit (10) is reached".
+    if (code == AMQP_NOT_ALLOWED && sentence.find("connection limit") != sentence.npos) {
+        fail(errc::store_unavailable, to_.shown,
+             "the broker has no room for another connection; raise its limit with rabbitmqctl "
+             "set_vhost_limits or set_user_limits, or open fewer: a process takes four" +
+                 said);
+    }
     if (code == AMQP_NOT_ALLOWED) {
         fail(errc::bad_store, to_.shown,
              "the virtual host \"" + to_.vhost +
