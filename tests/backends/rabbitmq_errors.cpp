@@ -74,6 +74,8 @@ TEST_CASE("RabbitMQ: a wrong URL is refused with a sentence, before anything is 
         check_error([&] { rabbitmq_backend(with_url(url)); }, errc::bad_option, {part});
     };
     refused("amqp:", "form");
+    refused("amqp:u:secret@h/v", "form");
+    refused("u:secret@h", "form");
     refused("http://u:secret@h/", "form");
     refused("amqp://", "no host");
     refused("amqp://u:secret@h:99999/", "no port");

@@ -66,6 +66,10 @@ TEST_CASE("a wrong Redis URL is refused in a sentence that says how, without its
         {"redis://user:secret%zz@host", "%"},
         {"redis://user:secret/x@host", "password"},
         {"redis://user:secret@host:no", "port"},
+        {"redis:user:secret@host", "does not begin with redis://"},
+        {"user:secret@host:6379", "does not begin with redis://"},
+        {"redis://user:7?secret@host", "password"},
+        {"redis://user:7?secret=secret@host", "password"},
     };
     for (const auto& [url, says] : cases) {
         CAPTURE(url);
@@ -74,6 +78,11 @@ TEST_CASE("a wrong Redis URL is refused in a sentence that says how, without its
         CHECK_THAT(text, Contains(says) && Contains("the job store's URL"));
         CHECK_THAT(text, !Contains("secret"));
     }
+    using std::chrono::milliseconds;
+    const auto no_time = [] { redis_backend({.url = "redis://h", .timeout = milliseconds(0)}); };
+    CHECK(what_fails(no_time).first == errc::bad_option);
+    const auto no_pause = [] { redis_backend({.url = "redis://h", .poll = milliseconds(0)}); };
+    CHECK(what_fails(no_pause).first == errc::bad_option);
 }
 
 TEST_CASE("the scheme of Redis makes a store of its URLs, with TLS or without") {

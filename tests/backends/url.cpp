@@ -57,6 +57,11 @@ TEST_CASE("a URL of no known store is refused by naming those that there are, an
     CHECK_THAT(none, Contains("no scheme") && Contains("one://host, two://host"));
     CHECK_THAT(none, !Contains("secret"));
     CHECK_THAT(refusal(""), Contains("no scheme"));
+    for (const auto* text : {"password=secret hostaddr=::1", "host=db password=se:secret"}) {
+        const auto other_form = refusal(text);
+        CHECK_THAT(other_form, Contains("no scheme"));
+        CHECK_THAT(other_form, !Contains("password=") && !Contains("secret"));
+    }
 }
 
 TEST_CASE("a URL is shown without its passwords") {
@@ -72,6 +77,9 @@ TEST_CASE("a URL is shown without its passwords") {
         {"postgresql://user@host:5432/db", "postgresql://user@host:5432/db"},
         {"redis://host:6379", "redis://host:6379"},
         {"sqlite:jobs.db", "sqlite:jobs.db"},
+        {"redis:app:secret@host", "***@host"},
+        {"redis:/app:secret@host", "***@host"},
+        {"app:secret@host:6379", "***@host:6379"},
         {"", ""},
     };
     for (const auto& [url, shown] : cases) {

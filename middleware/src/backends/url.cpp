@@ -22,13 +22,25 @@ std::string lower(std::string_view text) {
     return result;
 }
 
+/// As RFC 3986 has it.
+bool is_scheme(std::string_view name) {
+    return !name.empty() && name[0] >= 'a' && name[0] <= 'z' &&
+           std::ranges::all_of(name, [](char c) {
+               return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '+' || c == '.' ||
+                      c == '-';
+           });
+}
+
 }  // namespace
 
 std::unique_ptr<backend> backend_from_url(std::string_view url,
                                           std::initializer_list<backend_scheme> schemes) {
     const auto colon = url.find(':');
     // What has no scheme may be a password in the wrong place: it is not shown.
-    const auto name = colon == url.npos ? std::string() : lower(url.substr(0, colon));
+    auto name = colon == url.npos ? std::string() : lower(url.substr(0, colon));
+    if (!is_scheme(name)) {
+        name.clear();
+    }
     std::string examples;
     for (const auto& scheme : schemes) {
         if (std::ranges::find(scheme.names, name) != scheme.names.end()) {
@@ -56,6 +68,8 @@ std::string without_password(std::string_view url) {
         if (at != shown.npos && at >= begin && colon < at) {
             hide(colon + 1, at);
         }
+    } else if (const auto end = shown.rfind('@'); end != shown.npos) {
+        hide(0, end);  // which part of it the password is, nobody can tell
     }
     for (auto found = shown.find("password="); found != shown.npos;
          found = shown.find("password=", found)) {

@@ -160,6 +160,9 @@ private:
                     refuse("has a timeout that is no number of milliseconds");
                 }
                 to_.timeout = std::chrono::milliseconds(*time);
+            } else if (all.find('@') != all.npos) {
+                // It may be a password: it is not shown.
+                refuse("has a / or ? in its password, which is written as %2F or %3F");
             } else {
                 refuse(std::string("has a parameter \"")
                            .append(name)
@@ -219,6 +222,14 @@ location::location(const redis_options& options)
       timeout(options.timeout),
       shown(without_password(options.url)) {
     url_reader(options, *this).read();
+    if (timeout < std::chrono::milliseconds(1) || timeout > std::chrono::hours(1)) {
+        throw boost::system::system_error(make_error_code(errc::bad_option),
+                                          "redis_options::timeout takes 1 ms to 1 h");
+    }
+    if (options.poll < std::chrono::milliseconds(1)) {
+        throw boost::system::system_error(make_error_code(errc::bad_option),
+                                          "redis_options::poll takes a millisecond at least");
+    }
 }
 
 void location::fail(errc code, std::string_view why) const {
