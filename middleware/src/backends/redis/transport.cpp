@@ -146,9 +146,16 @@ std::unique_ptr<transport> connect_plain(const location& to, deadline until) {
     }
     const std::unique_ptr<addrinfo, void (*)(addrinfo*)> addresses(found, ::freeaddrinfo);
     int error = EADDRNOTAVAIL;
+    int left = 0;
     for (const auto* address = found; address; address = address->ai_next) {
+        ++left;
+    }
+    for (const auto* address = found; address; address = address->ai_next) {
+        // One that says nothing leaves time for those that follow it.
+        const auto now = std::chrono::steady_clock::now();
+        const auto share = now + (until - now) / left--;
         file socket(::socket(address->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
-        error = socket.get() < 0 ? errno : connect_one(*address, socket.get(), until);
+        error = socket.get() < 0 ? errno : connect_one(*address, socket.get(), share);
         if (error == 0) {
             set_up(socket.get());
             return std::make_unique<plain_transport>(to, std::move(socket));
