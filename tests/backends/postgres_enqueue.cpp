@@ -130,6 +130,12 @@ TEST_CASE("postgres: without an open transaction of the caller's nothing is enqu
     c.person("BEGIN");
     const auto tags = error_of([&] { c.send({"a"}, {.tags = {""}}); });
     CHECK(tags.code() == errc::bad_option);
+    // What is sent is UTF-8, and the server would take it for something else.
+    REQUIRE(PQsetClientEncoding(c.person.handle(), "LATIN1") == 0);
+    const auto encoding = error_of([&] { c.send({"ann@example.org"}); });
+    CHECK(encoding.code() == errc::bad_option);
+    CHECK(std::string(encoding.what()).find("client_encoding") != std::string::npos);
+    REQUIRE(PQsetClientEncoding(c.person.handle(), "UTF8") == 0);
     c.send({"ann@example.org"});  // and the transaction stands as before
     c.person("COMMIT");
     CHECK(c.take().size() == 1);

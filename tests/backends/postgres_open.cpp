@@ -86,7 +86,8 @@ TEST_CASE("postgres: a wrong URL or option is refused before anything is connect
          {"", "postgres", "host=localhost password=hush-hush",
           "postgresql://ann:hush%zz-hush@host/db", "mysql://ann:hush-hush@host/db",
           "postgresql://ann:hush-hush@host:five/db", "postgresql://ann:hush-hush@host:70000/db",
-          "postgresql://ann:hush-hush@host/db?no_such_thing=1"}) {
+          "postgresql://ann:hush-hush@host/db?no_such_thing=1",
+          "postgresql://ann:two@hush-hush@host/db", "ann:hush-hush@host/db"}) {
         const auto f = failure_of([&] { postgres_backend({.url = url}); });
         CAPTURE(f.text);
         CHECK(f.code == errc::bad_option);
@@ -149,6 +150,29 @@ TEST_CASE("postgres: a host that takes connections and says nothing ends in the 
     CHECK(f.says("does not answer within 50 ms"));
 }
 
+TEST_CASE("postgres: of several hosts one that says nothing leaves time for the others") {
+    boost::asio::io_context context;
+    const boost::asio::ip::tcp::acceptor silent(context,
+                                                {boost::asio::ip::address_v4::loopback(), 0});
+    const auto silent_port = std::to_string(silent.local_endpoint().port());
+    const postgres_schema schema;
+    auto options = schema.options();
+    options.timeout = milliseconds(4'000);
+    const auto hosts = [&](const std::string& first, const std::string& second) {
+        return "postgresql://postlude@127.0.0.1:" + first + ",127.0.0.1:" + second + "/postlude";
+    };
+    options.url = hosts(silent_port, postgres_server().port());
+    CHECK_NOTHROW(postgres_backend(options)->open({}));
+    // One that refuses costs nothing, and what was wrong last is said.
+    options.url = hosts("1", postgres_server().port());
+    CHECK_NOTHROW(postgres_backend(options)->open({}));
+    options.timeout = milliseconds(100);
+    options.url = hosts("1", silent_port);
+    const auto f = failure_of([&] { postgres_backend(options)->open({}); });
+    CAPTURE(f.text);
+    CHECK(f.says("does not answer within 100 ms"));
+}
+
 TEST_CASE("postgres: a server that is too old is refused by its version") {
     old_server server;
     const auto f = failure_to_open(at_port(server.port()));
@@ -156,6 +180,19 @@ TEST_CASE("postgres: a server that is too old is refused by its version") {
     CHECK(f.code == errc::bad_store);
     CHECK(f.says("PostgreSQL 9.6.24"));
     CHECK(f.says("needs 13 or later"));
+}
+
+TEST_CASE("postgres: a database that can't hold every text is refused") {
+    const psql person(postgres_url(postgres_server(), "postgres"));
+    person(
+        "CREATE DATABASE old_words OWNER postlude ENCODING 'LATIN1' LOCALE 'C' "
+        "TEMPLATE template0");
+    const auto f = failure_to_open(postgres_url(postgres_server(), "postlude", "old_words"));
+    person("DROP DATABASE old_words");
+    CAPTURE(f.text);
+    CHECK(f.code == errc::bad_store);
+    CHECK(f.says("encoded as LATIN1"));
+    CHECK(f.says("ENCODING 'UTF8'"));
 }
 
 TEST_CASE("postgres: TLS, with a certificate that is checked") {

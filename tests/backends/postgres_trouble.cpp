@@ -3,9 +3,13 @@
 // The server stopped, connections cut and silent, and who is taken for dead then.
 #include "conformance.hpp"
 #include "postgres_support.hpp"
+#include "support/tcp_proxy.hpp"
 
 #include <atomic>
 #include <csignal>
+#include <cstdlib>
+#include <functional>
+#include <optional>
 #include <thread>
 
 using namespace postlude;
@@ -243,6 +247,45 @@ TEST_CASE("postgres: a commit that the server does not answer is unknown within 
         });
         return std::ranges::count(got, job_id{3}) == 1;
     }));
+}
+
+TEST_CASE("postgres: what was under way when a pooler lost the server is in doubt") {
+    const postgres_schema schema;
+    tcp_proxy between(static_cast<unsigned short>(std::stoi(postgres_server().port())));
+    ::setenv("POSTLUDE_POSTGRES_PORT", std::to_string(between.port()).c_str(), 1);
+    store_server pooler("pgbouncer");
+    auto options = schema.options();
+    options.url = pooler.url();
+    const auto b = postgres_backend(options);
+    b->open(with_lease(std::chrono::seconds(60)));
+    put_jobs(*b, {1});
+    REQUIRE(ids_of(claim(*b)) == ids{1});  // from here on it knows the lane
+    // The server has done it, and its answer is lost together with the connection.
+    const psql person(schema.url);
+    const auto lose = [&](std::string answer_with, const std::string& done,
+                          const std::function<void()>& call) {
+        between.pass_only([answer_with](std::string_view piece) {
+            return piece.find(answer_with) == piece.npos;
+        });
+        std::thread caller(call);
+        CHECK(eventually([&] { return person(schema.sql(done)) == "1"; }));
+        between.pass_only({});
+        between.cut();
+        caller.join();
+    };
+    auto two = a_job(2);
+    two.job.arguments = "\"the second\"";
+    std::optional<put_result::outcome> what;
+    lose("", "SELECT count(*) FROM @ready WHERE job = 2",
+         [&] { code_of([&] { what = put_one(*b, two).what; }); });
+    CHECK(what == put_result::outcome::unknown);
+    boost::system::error_code why;
+    lose("the second", "SELECT count(*) FROM @claimed WHERE job = 2",
+         [&] { why = code_of([&] { claim(*b, 1); }); });
+    CHECK(why == errc::store_unavailable);
+    // Nobody knows of that claim, so it is given back.
+    CHECK(eventually(
+        [&] { return !code_of([&] { b->renew({}); }) && ids_of(claim(*b, 1)) == ids{2}; }));
 }
 
 TEST_CASE("postgres: a lock on its table ends a commit in the time-out, and nothing is stored") {

@@ -12,13 +12,15 @@ namespace postlude {
 
 struct postgres_options {
     /// `postgresql://user:password@host:5432/database`, with libpq's own parameters: `?sslmode=`,
-    /// `?connect_timeout=`, `?target_session_attrs=` and so on. Several hosts are tried in turn.
+    /// `?target_session_attrs=` and so on, but for `connect_timeout`: `timeout` counts. Several
+    /// hosts are tried in turn, and share it. The database is encoded as UTF-8.
     std::string url;
     /// Holds all that the store keeps, and nothing else; made if it does not exist and the user may
-    /// make it. 1 to 40 lower-case letters, digits and `_`, none of the digits first.
+    /// make it. 1 to 40 lower-case letters, digits and `_`, none of the digits first,
+    /// and not `pg_` either.
     std::string schema = "postlude";
     /// For connecting, and for each call: past it the connection counts as broken. Questions
-    /// (`stats`, `find`, `history`) have six times as much.
+    /// (`stats`, `find`, `history`) have six times as much. 1 ms or more.
     std::chrono::milliseconds timeout{5'000};
     /// How often to look for jobs that other processes have stored, where the server's notice of
     /// them can't arrive (behind a pooler), while there are none.

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <charconv>
 #include <memory>
+#include <utility>
 
 namespace postlude::detail::postgres {
 
@@ -13,8 +14,23 @@ namespace {
     throw boost::system::system_error(make_error_code(errc::bad_option), why);
 }
 
+std::vector<std::string> list_of(const PQconninfoOption* parts, std::string_view keyword) {
+    std::vector<std::string> list;
+    for (; parts->keyword; ++parts) {
+        if (parts->keyword != keyword || !parts->val) {
+            continue;
+        }
+        const std::string_view all = parts->val;
+        for (std::size_t begin = 0, end = 0; end != all.npos; begin = end + 1) {
+            end = all.find(',', begin);
+            list.emplace_back(all.substr(begin, end - begin));
+        }
+    }
+    return list;
+}
+
 /// What libpq says of a wrong URL may show the password, so none of it is said.
-void check_url(const std::string& url) {
+std::vector<host> checked_hosts(const std::string& url) {
     if (!url.starts_with("postgresql://") && !url.starts_with("postgres://")) {
         bad_option("the URL of a PostgreSQL job store begins with postgresql://");
     }
@@ -28,23 +44,42 @@ void check_url(const std::string& url) {
     if (!parts) {
         bad_option("the job store's URL can't be read" + form);
     }
-    for (const auto* part = parts.get(); part->keyword; ++part) {
-        if (std::string_view(part->keyword) != "port" || !part->val) {
-            continue;
-        }
-        std::string_view ports = part->val;
-        while (!ports.empty()) {
-            const auto one = ports.substr(0, ports.find(','));
-            ports.remove_prefix(std::min(one.size() + 1, ports.size()));
-            unsigned number = 1;
-            const auto end = one.data() + one.size();
-            const auto read = std::from_chars(one.data(), end, number);
-            if (!one.empty() &&
-                (read.ec != std::errc() || read.ptr != end || number < 1 || number > 65535)) {
-                bad_option("the port in the job store's URL is not a number of 1 to 65535" + form);
-            }
+    const auto names = list_of(parts.get(), "host");
+    // libpq ends the password at the first @, and would name the rest of it as the host.
+    if (std::ranges::any_of(names, [](const auto& h) { return h.find('@') != h.npos; })) {
+        bad_option("the password in the job store's URL has an @ in it, which is written %40" +
+                   form);
+    }
+    const auto addresses = list_of(parts.get(), "hostaddr");
+    const auto ports = list_of(parts.get(), "port");
+    for (const auto& one : ports) {
+        unsigned number = 1;
+        const auto* const end = one.data() + one.size();
+        const auto read = std::from_chars(one.data(), end, number);
+        if (!one.empty() &&
+            (read.ec != std::errc() || read.ptr != end || number < 1 || number > 65535)) {
+            bad_option("the port in the job store's URL is not a number of 1 to 65535" + form);
         }
     }
+    const auto n = std::max(names.size(), addresses.size());
+    const auto fits = [n](const auto& list) { return list.empty() || list.size() == n; };
+    if (n < 2 || !fits(names) || !fits(addresses) || !(ports.size() == 1 || fits(ports))) {
+        return std::vector<host>(1);  // libpq says what is wrong, if anything
+    }
+    std::vector<host> hosts(n);
+    for (std::size_t i = 0; i != n; ++i) {
+        auto& h = hosts[i];
+        h.name = names.empty() ? "" : names[i];
+        h.address = addresses.empty() ? "" : addresses[i];
+        h.port = ports.empty() ? "" : ports[ports.size() == 1 ? 0 : i];
+        if (h.port.empty() && !ports.empty()) {
+            h.port = "5432";
+        }
+        if (h.name.empty() && h.address.empty()) {
+            bad_option("a host in the list of the job store's URL is empty" + form);
+        }
+    }
+    return hosts;
 }
 
 bool is_plain_name(std::string_view name) {
@@ -62,7 +97,7 @@ std::string minutes(std::int64_t seconds) {
 }  // namespace
 
 place checked_place(const postgres_options& options) {
-    check_url(options.url);
+    auto hosts = checked_hosts(options.url);
     if (!is_plain_name(options.schema)) {
         bad_option(
             "postgres_options::schema takes 1 to 40 lower-case letters, digits and _, no digit "
@@ -71,8 +106,9 @@ place checked_place(const postgres_options& options) {
     if (options.timeout.count() < 1) {
         bad_option("postgres_options::timeout takes a millisecond at least");
     }
-    return {options.url, without_password(options.url), options.schema, options.timeout,
-            options.pooled};
+    return {options.url,    without_password(options.url),
+            options.schema, options.timeout,
+            options.pooled, std::move(hosts)};
 }
 
 bool is_pooled(connection& db) {

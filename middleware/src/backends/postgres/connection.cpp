@@ -123,20 +123,53 @@ void connection::connect() {
 }
 
 void connection::open() {
+    const auto& all = place_.hosts;
+    const auto until = clock::now() + timeout_;
+    for (std::size_t i = 0; i != all.size(); ++i) {
+        // Left to libpq, a host that says nothing would take the time of all that follow it.
+        const auto now = clock::now();
+        try {
+            return open(all[i], now + (until - now) / static_cast<int>(all.size() - i));
+        } catch (const boost::system::system_error&) {
+            if (i + 1 == all.size()) {
+                throw;
+            }
+            close();
+        }
+    }
+}
+
+void connection::open(const host& at, clock::time_point until) {
     const auto milliseconds = std::to_string(timeout_.count());
-    // What stands before the URL is what it may override.
-    const char* const names[] = {
-        "fallback_application_name", "keepalives_idle", "keepalives_interval", "keepalives_count",
-        "tcp_user_timeout",          "dbname",          "client_encoding",     nullptr};
-    const char* const values[] = {"postlude",         "10",   "5",    "3", milliseconds.c_str(),
-                                  place_.url.c_str(), "UTF8", nullptr};
+    // What stands before the URL is what it may override; what follows it and is "" is left out.
+    const char* const names[] = {"fallback_application_name",
+                                 "keepalives_idle",
+                                 "keepalives_interval",
+                                 "keepalives_count",
+                                 "tcp_user_timeout",
+                                 "dbname",
+                                 "client_encoding",
+                                 "host",
+                                 "hostaddr",
+                                 "port",
+                                 nullptr};
+    const char* const values[] = {"postlude",
+                                  "10",
+                                  "5",
+                                  "3",
+                                  milliseconds.c_str(),
+                                  place_.url.c_str(),
+                                  "UTF8",
+                                  at.name.c_str(),
+                                  at.address.c_str(),
+                                  at.port.c_str(),
+                                  nullptr};
     pg_ = PQconnectStartParams(names, values, 1);
     if (!pg_ || PQstatus(pg_) == CONNECTION_BAD) {
         fail_to_connect();
     }
     PQsetErrorVerbosity(pg_, PQERRORS_VERBOSE);
     PQsetNoticeProcessor(pg_, &say_nothing, nullptr);
-    const auto until = clock::now() + timeout_;
     for (auto next = PGRES_POLLING_WRITING; next != PGRES_POLLING_OK; next = PQconnectPoll(pg_)) {
         if (next == PGRES_POLLING_FAILED) {
             fail_to_connect();
@@ -170,6 +203,13 @@ void connection::set_up() {
                                          PQparameterStatus(pg_, "server_version") +
                                          ", and Postlude needs 13 or later; upgrade the server");
     }
+    const auto* const encoding = PQparameterStatus(pg_, "server_encoding");
+    if (encoding && encoding != std::string_view("UTF8") &&
+        encoding != std::string_view("SQL_ASCII")) {
+        place_.fail(errc::bad_store, std::string("its database is encoded as ") + encoding +
+                                         ", which can't hold what jobs say; name one that was "
+                                         "created with ENCODING 'UTF8'");
+    }
     if (PQsetnonblocking(pg_, 1) != 0 || PQenterPipelineMode(pg_) != 1) {
         lost(false);
     }
@@ -194,6 +234,13 @@ std::vector<rows> connection::run(std::span<const command> commands) {
     send(e, commands);
     receive(e);
     note_notices();
+    if (e.state.starts_with("08")) {
+        // A pooler says so when it has lost the server: nobody knows what became of it.
+        close();
+        throw broken(sentence(place_.shown,
+                              "the connection broke (" + words_in(e.said) + "); it is made again"),
+                     true);
+    }
     if (!e.state.empty()) {
         leave_transaction();
         throw make_refused(place_.shown, e.state, e.said);

@@ -15,6 +15,10 @@
 
 namespace postlude::detail::postgres {
 
+struct host {
+    std::string name, address, port;
+};
+
 /// Where a store is.
 struct place {
     std::string url;
@@ -23,6 +27,8 @@ struct place {
     std::chrono::milliseconds timeout{};
     /// A connection is lent for a transaction: nothing of a session lasts.
     bool pooled = false;
+    /// Of its URL, if that names several; else one without anything, for what the URL has.
+    std::vector<host> hosts = std::vector<host>(1);
 
     /// SQL in which @ stands for the schema and a full stop.
     std::string sql(std::string_view text) const;
@@ -95,6 +101,7 @@ private:
     void note_notices();
     void close() noexcept;
     void open();
+    void open(const host& at, clock::time_point until);
     void set_up();
     bool is_there();
     void send(exchange& e, std::span<const command> commands);
