@@ -162,6 +162,22 @@ TEST_CASE(
     CHECK(again[0].job.failures == 1);
 }
 
+TEST_CASE("RabbitMQ: a job that crashed a process keeps its priority") {
+    rabbitmq_store store;
+    const auto b = store.connect();
+    b->open(two_kinds);
+    auto one = a_job(1);
+    one.job.crashes = 1;  // so it goes to the queue of suspects, which has jobs of all priorities
+    one.job.priority = 3;
+    REQUIRE(put_one(*b, one).what == outcome::stored);
+    std::vector<claimed_job> got;
+    REQUIRE(eventually([&] {
+        got = claim_some(*b);
+        return !got.empty();
+    }));
+    CHECK(got.at(0).job.priority == 3);
+}
+
 TEST_CASE("RabbitMQ: Python's pika takes a job that was stored, and reads why another is dead") {
     rabbitmq_store store;
     const auto b = store.connect();

@@ -55,6 +55,9 @@ message_properties::message_properties(const job_record& job, std::string_view e
     }
     if (!ended.empty()) {
         headers_.add("state", ended).add("reason", reason);
+    }
+    // Where the queue does not tell it.
+    if (!ended.empty() || job.crashes != 0) {
         headers_.add("priority", std::int64_t{job.priority});
     }
     const auto table = headers_.get();
@@ -78,6 +81,9 @@ void read_properties(const amqp_basic_properties_t& from, incoming& to) {
         job.tags = texts_of(find(headers, "tags"));
         job.failures = count_in(headers, "failures");
         job.crashes = count_in(headers, "crashes");
+        if (const auto priority = integer(find(headers, "priority"))) {
+            job.priority = static_cast<std::uint8_t>(std::clamp<std::int64_t>(*priority, 0, 3));
+        }
         to.deliveries = integer(find(headers, "x-delivery-count")).value_or(0);
     }
 }
