@@ -214,7 +214,8 @@ public:
     backend() = default;
     backend(const backend&) = delete;
     backend& operator=(const backend&) = delete;
-    /// Ends the registration. What this process still holds is given back, without a crash.
+    /// Ends the registration; blocks, and throws nothing. What this process still holds is given
+    /// back, without a crash; where the store can't be reached, others rescue it as after a death.
     virtual ~backend() = default;
 
     /// Checks the store, brings its format up to date, registers this process. Called first, and
@@ -222,7 +223,8 @@ public:
     virtual opened open(const open_options& options) = 0;
 
     /// Stores and settles as one batch, in the order given, with one sync for all of it. When it
-    /// returns, what it says is stored will outlive this process and its machine's power.
+    /// returns, what it says is stored will outlive this process, and its machine's power as far as
+    /// the store is set up for that (`opened::warnings`).
     virtual commit_result commit(std::span<const put> puts,
                                  std::span<const settlement> settlements) = 0;
 

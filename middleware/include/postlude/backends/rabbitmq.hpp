@@ -30,8 +30,10 @@ struct rabbitmq_options {
 
 /// A store in the quorum queues of RabbitMQ 3.10 or later. It can't be asked for single jobs, and
 /// keeps no history; middleware/DESIGN.md has the format, for programs in other languages.
-/// Connects to nothing before `backend::open`. A connection that is lost comes back by itself, with
-/// the next call.
+/// Jobs that are dead or quarantined stay in the queue `PREFIX.dead`: `retention` is not looked at,
+/// a policy of the broker limits it (`max-length`, `message-ttl`). Connects to nothing before
+/// `backend::open`. A connection that is lost comes back by itself, with the next call; each job
+/// that was held then counts a crash.
 ///
 /// Throws system_error with errc::bad_option when the URL or an option is wrong.
 std::unique_ptr<backend> rabbitmq_backend(rabbitmq_options options);

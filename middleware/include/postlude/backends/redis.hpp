@@ -17,16 +17,18 @@ struct redis_options {
     /// them, they count.
     std::string url{};
     /// What the names of all keys begin with, in braces: `{postlude}:lanes`. Stores with different
-    /// ones are strangers to each other.
+    /// ones are strangers to each other. Not empty, and without braces.
     std::string prefix = "postlude";
     /// TLS: a file with the certificates of the authorities to be trusted; the system's, where none
     /// is named.
     std::string ca_file{};
     /// TLS: false takes any certificate of any server. For tests.
     bool verify_certificate = true;
-    /// How long a call may take, connecting included, before errc::store_unavailable.
+    /// How long a call may take, connecting included, before errc::store_unavailable; 1 ms
+    /// to 1 h. Finding the host's name takes what the system gives it.
     std::chrono::milliseconds timeout{5'000};
-    /// How often a claim that waits looks by itself, in case that the news of a job was lost.
+    /// How often a claim that waits looks by itself, in case that the news of a job was lost;
+    /// 1 ms or more.
     std::chrono::milliseconds poll{1'000};
 };
 
@@ -35,7 +37,7 @@ struct redis_options {
 /// what is unwise.
 ///
 /// Connects to nothing before `backend::open`. Throws system_error with errc::bad_option when the
-/// URL is wrong.
+/// URL or an option is wrong.
 ///
 /// A connection that breaks is made again by the next call. A commit that was sent and not
 /// answered is answered with `unknown`, and so is one that failed in the middle, of which the next

@@ -60,8 +60,9 @@ struct dispatcher_options {
 /// called from any thread.
 class dispatcher {
 public:
-    /// Opens the store and starts the threads: the pool's, and with a store four that wait
-    /// for it, and a fifth with the first `async_find` or `async_amend`.
+    /// Opens the store and starts the threads: the pool's, and with a store three that wait for it
+    /// (four where it takes two commits at a time), one more with the first `async_find` or
+    /// `async_amend`, and one for timers when there are any. A store may have threads of its own.
     /// Throws system_error: errc::bad_option, errc::no_thread, errc::unknown_queue or
     /// errc::bad_kind for a kind whose queue the pool does not have, or that is durable without a
     /// store; and what the store cannot be opened for (errc::bad_store, errc::store_unavailable),
