@@ -55,7 +55,8 @@ private:
         if (pooled_) {
             options.url = test::pgbouncer().url();
         }
-        options.poll = std::chrono::milliseconds(5);
+        // What wakes a claim is the server's notice, and behind a pooler a look.
+        options.poll = pooled_ ? std::chrono::milliseconds(5) : std::chrono::hours(1);
         return options;
     }
 

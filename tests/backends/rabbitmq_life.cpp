@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <thread>
 
 using namespace postlude;
 using namespace test;
@@ -76,6 +77,22 @@ TEST_CASE("RabbitMQ: after connections were cut, calls work again, and what was 
     CHECK(eventually([&] { return b->renew(std::span(&held[0].held, 1)).size() == 1; }));
     CHECK(settle(*b, held[0].held, verdict::done) == settled::lost_lease);
     CHECK(all_are_done(*b, {1, 2, 3}));
+}
+
+TEST_CASE("RabbitMQ: a claim that waits is woken by what another process stores") {
+    rabbitmq_store store;
+    auto o = store.options();
+    o.poll = 1h;  // or it would look by itself
+    const auto b = rabbitmq_backend(o);
+    b->open(two_kinds);
+    CHECK(b->claim(std::vector<std::size_t>{100}, 0ms).empty());
+    const auto other = store.connect();
+    other->open({});
+    std::vector<claimed_job> got;
+    std::thread waiting([&] { got = b->claim(std::vector<std::size_t>{100}, patience); });
+    put_jobs(*other, {1});
+    waiting.join();
+    CHECK(ids_of(got) == ids{1});
 }
 
 TEST_CASE("RabbitMQ: a connection that swallows all ends a commit in time; later ones work") {

@@ -20,7 +20,7 @@ struct rabbitmq_options {
     /// How long the broker may take to connect, and to answer: 100 ms to 10 min.
     std::chrono::milliseconds timeout{5'000};
     /// How old the knowledge that a queue is empty may get, where nobody has said otherwise: jobs
-    /// of other programs, and those whose delay is over, may wait for so long. 1 ms to 10 s.
+    /// of other programs, and those whose delay is over, may wait for so long. 1 ms to 1 h.
     std::chrono::milliseconds poll{100};
     /// Whose certificates are trusted: a PEM file.
     std::string ca_file = "/etc/ssl/certs/ca-certificates.crt";

@@ -7,8 +7,9 @@ namespace postlude::detail::postgres {
 
 namespace {
 
-/// How often to look although the server would tell: it may have told a connection that broke.
-constexpr std::chrono::milliseconds look_anyway{5'000};
+/// In polls: how often to look although the server would tell. It may have told a connection that
+/// broke.
+constexpr int look_anyway = 50;
 
 }  // namespace
 
@@ -74,9 +75,8 @@ std::vector<claimed_job> store::try_claim(std::span<const std::size_t> credits,
 /// True when it is worth looking again, false at the deadline or when interrupted.
 bool store::wait_for_jobs(std::uint64_t seen, std::optional<clock::time_point> next,
                           clock::time_point deadline) {
-    const auto look =
-        clock::now() +
-        (s_->where.pooled ? std::max(options_.poll, std::chrono::milliseconds(1)) : look_anyway);
+    const auto poll = std::max(options_.poll, std::chrono::milliseconds(1));
+    const auto look = clock::now() + (s_->where.pooled ? 1 : look_anyway) * poll;
     const auto until = std::min({deadline, next.value_or(deadline), look});
     // A notification that came with the last answer is not in the socket any more.
     if (!s_->where.pooled && s_->claimed.has_heard()) {

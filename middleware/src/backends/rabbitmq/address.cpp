@@ -124,8 +124,8 @@ void check_options(const address& a) {
     if (o.timeout < 100ms || o.timeout > 10min) {
         refuse_url(a, "the timeout takes 100 ms to 10 min");
     }
-    if (o.poll < 1ms || o.poll > 10s) {
-        refuse_url(a, "poll takes 1 ms to 10 s");
+    if (o.poll < 1ms || o.poll > 1h) {
+        refuse_url(a, "poll takes 1 ms to 1 h");
     }
 }
 

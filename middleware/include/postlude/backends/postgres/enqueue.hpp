@@ -51,7 +51,8 @@ job_id enqueue(PGconn* connection, const job_traits& kind, const std::string& ar
 /// of a lane, which is a kind in a queue at a priority, makes that lane: until this transaction
 /// ends, others that would make the same lane wait.
 ///
-/// @param connection not in pipeline mode, with no statement under way; used by one thread.
+/// @param connection not in pipeline mode, with no statement under way, and with client_encoding
+///     UTF8 or SQL_ASCII; used by one thread.
 /// @return the job's id, for `dispatcher::find` and the like. Such ids are below 2^40.
 ///
 /// Throws system_error: errc::bad_option when no transaction is open, when the open one has failed
