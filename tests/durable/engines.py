@@ -173,11 +173,13 @@ def endure(place, begin, end, meanwhile):
     )
     require(server.logged(said[0]), "no line says that the store is gone")
     stop_all(place, [server])
-    # Where the connection is the lease, what was running or not yet committed runs again.
+    # Where the connection is the lease, what was running or not yet committed runs again; elsewhere
+    # nobody takes what this process holds.
+    most = MOST_TWICE if place.engine.name == "rabbitmq" else 0
     twice = sum(
         max(0, sum(run.how == "end" for run in mine) - 1) for mine in place.runs().values()
     )
-    require(twice <= MOST_TWICE, f"{twice} jobs ran to their end twice")
+    require(twice <= most, f"{twice} jobs ran to their end twice")
     refused = sum(1 for answer in answers.values() if answer == 503)
     return (
         f"{len(accepted)} accepted and run, {twice} of them twice, {refused} refused, the slowest "
