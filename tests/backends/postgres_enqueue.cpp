@@ -139,6 +139,12 @@ TEST_CASE("postgres: without an open transaction of the caller's nothing is enqu
     c.send({"ann@example.org"});  // and the transaction stands as before
     c.person("COMMIT");
     CHECK(c.take().size() == 1);
+    // A pooler says it as it was asked.
+    const psql pooled(pgbouncer().url() + "?client_encoding=utf-8");
+    pooled("BEGIN");
+    CHECK(postgres::enqueue(pooled.handle(), letter{"ann@example.org"},
+                            {.schema = c.schema.name()}) != 0);
+    pooled("COMMIT");
 }
 
 TEST_CASE("postgres: to enqueue where there is no store says that one has to be opened") {

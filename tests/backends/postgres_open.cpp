@@ -105,6 +105,9 @@ TEST_CASE("postgres: a wrong URL or option is refused before anything is connect
 }
 
 TEST_CASE("postgres: a URL chooses it, under either name") {
+    for (const auto* socket : {"postgresql:///db?host=@postlude", "postgresql://%2Frun%2Fp@q/db"}) {
+        CHECK(backend_from_url(socket, {postgres_scheme()}));
+    }
     for (const auto* url : {"postgresql://127.0.0.1/jobs", "postgres://127.0.0.1/jobs"}) {
         CHECK(backend_from_url(url, {postgres_scheme()}));
     }
@@ -166,6 +169,10 @@ TEST_CASE("postgres: of several hosts one that says nothing leaves time for the 
     // One that refuses costs nothing, and what was wrong last is said.
     options.url = hosts("1", postgres_server().port());
     CHECK_NOTHROW(postgres_backend(options)->open({}));
+    // What the first has refused for good is not hidden by the second.
+    options.url = "postgresql://guarded:wrong@127.0.0.1:" + postgres_server().port() +
+                  ",127.0.0.1:1/postlude";
+    CHECK(failure_of([&] { postgres_backend(options)->open({}); }).code == errc::bad_store);
     options.timeout = milliseconds(100);
     options.url = hosts("1", silent_port);
     const auto f = failure_of([&] { postgres_backend(options)->open({}); });

@@ -46,7 +46,10 @@ std::vector<host> checked_hosts(const std::string& url) {
     }
     const auto names = list_of(parts.get(), "host");
     // libpq ends the password at the first @, and would name the rest of it as the host.
-    if (std::ranges::any_of(names, [](const auto& h) { return h.find('@') != h.npos; })) {
+    const auto is_cut = [](const std::string& h) {
+        return !h.starts_with('/') && h.find('@', 1) != h.npos;  // else it is a Unix socket
+    };
+    if (std::ranges::any_of(names, is_cut)) {
         bad_option("the password in the job store's URL has an @ in it, which is written %40" +
                    form);
     }
@@ -75,8 +78,8 @@ std::vector<host> checked_hosts(const std::string& url) {
         if (h.port.empty() && !ports.empty()) {
             h.port = "5432";
         }
-        if (h.name.empty() && h.address.empty()) {
-            bad_option("a host in the list of the job store's URL is empty" + form);
+        if ((h.name.empty() && !names.empty()) || (h.address.empty() && !addresses.empty())) {
+            return std::vector<host>(1);
         }
     }
     return hosts;

@@ -124,14 +124,12 @@ void connection::connect() {
 
 void connection::open() {
     const auto& all = place_.hosts;
-    const auto until = clock::now() + timeout_;
-    for (std::size_t i = 0; i != all.size(); ++i) {
+    for (const auto& one : all) {
         // Left to libpq, a host that says nothing would take the time of all that follow it.
-        const auto now = clock::now();
         try {
-            return open(all[i], now + (until - now) / static_cast<int>(all.size() - i));
-        } catch (const boost::system::system_error&) {
-            if (i + 1 == all.size()) {
+            return open(one, timeout_ / static_cast<int>(all.size()));
+        } catch (const boost::system::system_error& e) {
+            if (&one == &all.back() || e.code() == errc::bad_store) {
                 throw;
             }
             close();
@@ -139,7 +137,7 @@ void connection::open() {
     }
 }
 
-void connection::open(const host& at, clock::time_point until) {
+void connection::open(const host& at, clock::duration share) {
     const auto milliseconds = std::to_string(timeout_.count());
     // What stands before the URL is what it may override; what follows it and is "" is left out.
     const char* const names[] = {"fallback_application_name",
@@ -170,6 +168,7 @@ void connection::open(const host& at, clock::time_point until) {
     }
     PQsetErrorVerbosity(pg_, PQERRORS_VERBOSE);
     PQsetNoticeProcessor(pg_, &say_nothing, nullptr);
+    const auto until = clock::now() + share;  // libpq has found the host's name by now
     for (auto next = PGRES_POLLING_WRITING; next != PGRES_POLLING_OK; next = PQconnectPoll(pg_)) {
         if (next == PGRES_POLLING_FAILED) {
             fail_to_connect();
@@ -333,7 +332,8 @@ void connection::receive(exchange& e) {
                 return;
             }
         }
-        wait(until, left > 0 ? POLLIN | POLLOUT : POLLIN, e.state.empty());
+        wait(until, left > 0 ? POLLIN | POLLOUT : POLLIN,
+             e.state.empty() || e.state.starts_with("08"));
         if (PQconsumeInput(pg_) == 0) {
             if (!e.state.empty()) {
                 break;

@@ -101,7 +101,7 @@ private:
     void note_notices();
     void close() noexcept;
     void open();
-    void open(const host& at, clock::time_point until);
+    void open(const host& at, clock::duration share);
     void set_up();
     bool is_there();
     void send(exchange& e, std::span<const command> commands);

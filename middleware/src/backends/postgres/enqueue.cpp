@@ -32,9 +32,9 @@ void check(PGconn* connection, const job_traits& kind, const enqueue_options& op
             "postgres::enqueue needs an open transaction, and this one has failed; roll it back");
     require(now == PQTRANS_INTRANS,
             "postgres::enqueue needs a connection on which no statement is under way");
-    const auto* const encoding = PQparameterStatus(connection, "client_encoding");
-    require(!encoding || encoding == std::string_view("UTF8") ||
-                encoding == std::string_view("SQL_ASCII"),
+    // As libpq has understood it: a pooler answers with what it was asked for, "utf-8" or another.
+    const std::string_view encoding = pg_encoding_to_char(PQclientEncoding(connection));
+    require(encoding == "UTF8" || encoding == "SQL_ASCII",
             "postgres::enqueue needs a connection whose client_encoding is UTF8; call "
             "PQsetClientEncoding(connection, \"UTF8\")");
     require(options.delay.count() >= 0 && options.delay <= std::chrono::hours(24 * 366),
