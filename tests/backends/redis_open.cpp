@@ -150,7 +150,9 @@ TEST_CASE("redis: a user with the documented permissions works, and without the 
     CHECK(store.info.warnings.empty());
     works(store);
     redis_admin()({"ACL", "SETUSER", "app", "resetchannels", "-config|get"});
+    const redis_setting sync("appendfsync", "everysec");
     redis_store deaf(with_user("app", "user-secret"));
+    CHECK(deaf.info.can.commits_at_once == 1);  // as if each commit were synced, for all it knows
     REQUIRE(deaf.info.warnings.size() == 2);
     CHECK_THAT(deaf.info.warnings[0], Contains("CONFIG GET"));
     CHECK_THAT(deaf.info.warnings[1], Contains("may not listen"));
