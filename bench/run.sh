@@ -86,7 +86,8 @@ part_engines() {
     local sync kept='auto-aof-rewrite-percentage 0'
     for sync in always everysec; do
         POSTLUDE_REDIS_CONF="$kept;appendfsync $sync" program durable_jobs --server redis \
-            --name "Redis, appendfsync $sync, log not rewritten" --enqueue-target '' --run-target '' "${options[@]}"
+            --name "Redis, appendfsync $sync, log not rewritten" --enqueue-target '' \
+            --run-target '' "${options[@]}"
     done
     program durable_jobs --server rabbitmq --name RabbitMQ --enqueue-target '>= 25000' \
         --run-target '' "${options[@]}"

@@ -23,8 +23,8 @@ struct postgres_options {
     /// (`stats`, `find`, `history`) have six times as much. 1 ms or more.
     std::chrono::milliseconds timeout{5'000};
     /// How often to look for jobs that other processes have stored, where the server's notice of
-    /// them can't arrive (behind a pooler), while there are none. Where it can, it might still be
-    /// lost, and one look in 50 of these is made. 1 ms or more.
+    /// them can't arrive (behind a pooler), while there are none. Where it can,
+    /// a look is made 50 times as rarely, in case that it was lost. 1 ms or more.
     std::chrono::milliseconds poll{100};
     /// There is a pooler before the server that lends a connection for a transaction at a time.
     /// PgBouncer is found out without this.
