@@ -136,6 +136,36 @@ void tell_much(const psql& server, const postgres_schema& schema) {
 
 }  // namespace
 
+TEST_CASE("postgres: a claim that waits looks by itself, also when nobody tells it") {
+    const postgres_schema schema;
+    auto options = schema.options();
+    options.poll = 20ms;  // it looks after 50 of these
+    const auto b = postgres_backend(options);
+    b->open({.kinds = {{"mail", 0}}});
+    put p;
+    p.job.id = 1;
+    p.job.kind = "mail";
+    p.job.queue = "out";
+    REQUIRE(b->commit({&p, 1}, {}).puts.at(0).what == put_result::outcome::stored);
+    const psql person(schema.url);
+    person(schema.sql("CREATE TABLE @aside AS SELECT * FROM @ready"));
+    person(schema.sql("DELETE FROM @ready"));
+    CHECK(b->claim(std::vector<std::size_t>{1}, 0ms).empty());
+    // So it comes while the claim waits, and without a notification.
+    std::jthread later([&] {
+        const psql other(schema.url);
+        // It has asked when the next one is due, and waits.
+        const auto looked =
+            "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'ClientRead'"
+            " AND query LIKE '%min(%" +
+            schema.name() + ".ready%'";
+        if (eventually([&] { return other(looked) != "0"; })) {
+            other(schema.sql("INSERT INTO @ready SELECT * FROM @aside"));
+        }
+    });
+    CHECK(b->claim(std::vector<std::size_t>{1}, patience).size() == 1);
+}
+
 TEST_CASE("postgres: who claims nothing does not hold up what the server has to tell") {
     const bool may_claim = GENERATE(true, false);
     const postgres_schema schema;

@@ -271,6 +271,46 @@ TEST_CASE("postgres: many processes may open an empty database at once") {
     CHECK(numbers == std::vector<std::uint32_t>{1, 2, 3, 4, 5, 6});
 }
 
+TEST_CASE("postgres: a schema is made under a lock, and who comes second finds it made") {
+    const postgres_schema schema;
+    const psql person(schema.url);
+    // As DESIGN.md has it.
+    const auto lock = "(hashtextextended('" + schema.name() + "', 1886351988))";
+    person("SELECT pg_advisory_lock" + lock);
+    const auto b = schema.connect();
+    std::jthread opening([&] { b->open({}); });
+    const psql looks(schema.url);
+    CHECK(eventually([&] {
+        return looks(
+                   "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+                   " AND database = (SELECT oid FROM pg_database"
+                   " WHERE datname = current_database())") == "1";
+    }));
+    // Somebody else makes it meanwhile, holding the lock.
+    CHECK(looks("SELECT to_regnamespace('" + schema.name() + "') IS NULL") == "t");
+    person("CREATE SCHEMA " + schema.name());
+    person("SELECT pg_advisory_unlock" + lock);
+    opening.join();
+    put_jobs(*b, {1});
+}
+
+TEST_CASE("postgres: its busy tables are vacuumed by settings of their own") {
+    const postgres_schema schema;
+    schema.connect()->open({});
+    const psql person(schema.url);
+    for (const auto* table : {"jobs", "ready", "claimed", "ended"}) {
+        CAPTURE(table);
+        // From 10,000 dead rows and 1 % of a table on, which is 20 % without.
+        const auto settings = person("SELECT reloptions::text FROM pg_class WHERE oid = '" +
+                                     schema.name() + "." + table + "'::regclass");
+        for (const auto* one :
+             {"autovacuum_vacuum_scale_factor=0.01", "autovacuum_vacuum_threshold=10000",
+              "autovacuum_vacuum_cost_limit=2000"}) {
+            CHECK(settings.find(one) != std::string::npos);
+        }
+    }
+}
+
 TEST_CASE("postgres: a user without permission is told which, and needs no more than that") {
     const postgres_schema schema;
     auto options = schema.options();
@@ -323,6 +363,15 @@ TEST_CASE("postgres: an old transaction, which keeps dead rows, is warned of; a 
     CHECK(warnings.at(0).find("cleared away") != std::string::npos);
     options.old_snapshot = std::chrono::hours(24);
     CHECK(postgres_backend(options)->open({}).warnings.empty());
+}
+
+TEST_CASE("postgres: settings of the server that lose jobs are warned of") {
+    const postgres_schema schema;
+    auto options = schema.options();
+    options.url.append("?options=-csynchronous_commit%3Doff");
+    const auto warnings = postgres_backend(options)->open({}).warnings;
+    REQUIRE(warnings.size() == 1);
+    CHECK(warnings[0].find("synchronous_commit is off") != std::string::npos);
 }
 
 TEST_CASE("postgres: behind a pooler it says what that costs") {

@@ -178,6 +178,28 @@ TEST_CASE("postgres: one whose connections are all cut, and who makes them again
     CHECK(settle(*holder, held, verdict::done) == settled::accepted);
 }
 
+TEST_CASE("postgres: who was cut off itself takes nobody for dead, until one lease has passed") {
+    const postgres_schema schema;
+    const psql person(schema.url);
+    const auto name = schema.name() + "_both";
+    const auto lease = std::chrono::seconds(2);
+    const auto holder = postgres_backend(named(schema, name));
+    holder->open(with_lease(std::chrono::seconds(600)));  // so that it does not end meanwhile
+    put_one(*holder, a_claimed_job(1));
+    const auto other = postgres_backend(named(schema, name));
+    other->open(with_lease(lease));
+    cut_all(person, name);
+    // The other is the first to come back, and the holder has no lock any more.
+    const auto begin = std::chrono::steady_clock::now();
+    std::vector<rescued_job> rescued;
+    CHECK(eventually([&] {
+        rescued = other->rescue(10);
+        return !rescued.empty();
+    }));
+    CHECK(std::chrono::steady_clock::now() - begin >= lease);
+    CHECK(ids_of(rescued) == ids{1});
+}
+
 TEST_CASE("postgres: while one connection of a process stands, it is not dead") {
     const postgres_schema schema;
     const psql person(schema.url);

@@ -65,6 +65,7 @@ struct job_writer::batch {
     std::span<const put> all_puts;
     std::span<const settlement> settlements;
     std::vector<verdict_on> done, released;
+    std::vector<std::size_t> put_off, left_open;  ///< puts and settlements without a lane yet
     bool makes_ready = false;
     std::vector<command> commands;
     std::optional<std::size_t> stored_at, done_at, released_at;  ///< among the commands
@@ -113,6 +114,12 @@ commit_result job_writer::commit(connection& db, std::span<const put> puts,
     if (!b.commands.empty()) {
         read(b, db.run(b.commands), claim, result);
     }
+    for (const auto i : b.put_off) {
+        result.puts[i].what = put_result::outcome::unknown;
+    }
+    for (const auto i : b.left_open) {
+        result.settlements[i] = settled::unknown;
+    }
     return result;
 }
 
@@ -154,20 +161,41 @@ void job_writer::add_lanes(batch& b, connection& db, std::span<const put> puts,
     db.connect();  // which may make it forget the lanes
     const auto lanes = lanes_.numbers_of(db, b.jobs_of_lanes);
     std::size_t at = 0;
-    for (const auto i : b.rows_of_puts) {
-        b.puts.add(puts[i], puts[i].claimed, lanes[at++]);
-    }
-    for (const auto& s : settlements) {
+    std::erase_if(b.rows_of_puts, [&](std::size_t i) {
+        const auto lane = lanes[at++];
+        if (lane == lane_table::none) {
+            b.put_off.push_back(i);
+            return true;
+        }
+        b.puts.add(puts[i], puts[i].claimed, lane);
+        return false;
+    });
+    for (std::size_t i = 0; i < settlements.size(); ++i) {
+        const auto& s = settlements[i];
         const job_columns::parent of{static_cast<std::int64_t>(s.of.a),
                                      static_cast<std::int64_t>(s.of.b)};
+        std::vector<std::pair<const put*, std::int32_t>> next_ones;
         for (const auto& next : s.follow_ups) {
             // Those of a verdict that does not count are not among them.
             if (at < lanes.size() && b.jobs_of_lanes[at] == &next.job) {
-                // Nobody could be told the receipt of one that is claimed.
-                b.follow_ups.add(next, false, lanes[at++], of);
+                next_ones.emplace_back(&next, lanes[at++]);
             }
         }
+        if (std::ranges::any_of(next_ones,
+                                [](const auto& n) { return n.second == lane_table::none; })) {
+            b.left_open.push_back(i);  // all or nothing
+            continue;
+        }
+        for (const auto& [next, lane] : next_ones) {
+            // Nobody could be told the receipt of one that is claimed.
+            b.follow_ups.add(*next, false, lane, of);
+        }
     }
+    const auto is_open = [&](const batch::verdict_on& v) {
+        return std::ranges::find(b.left_open, v.index) != b.left_open.end();
+    };
+    std::erase_if(b.done, is_open);
+    std::erase_if(b.released, is_open);
 }
 
 void job_writer::add_insert(batch& b, std::int64_t claim, bool careful) {

@@ -2,21 +2,31 @@
 #include "backends/postgres/lanes.hpp"
 
 #include <algorithm>
-#include <stdexcept>
 
 namespace postlude::detail::postgres {
+
+namespace {
+
+/// Who makes the same lane in a transaction of its own has done so by then. A caller of
+/// `postgres::enqueue` may keep it for as long as it likes: so it is not tried at every commit.
+constexpr const char* limit_wait = "SELECT set_config('lock_timeout', '100ms', true)";
+constexpr std::chrono::seconds between_tries{1};
+constexpr const char* lock_not_available = "55P03";
+
+}  // namespace
 
 lane_table::lane_table(const place& where)
     : others_(where.sql("SELECT lane, kind, queue, priority FROM @lanes"
                         " WHERE lane <> ALL($1::integer[]) ORDER BY lane")),
       insert_(where.sql("INSERT INTO @lanes(kind, queue, priority)"
-                        " SELECT DISTINCT * FROM unnest($1::text[], $2::text[], $3::smallint[])"
-                        " ORDER BY 1, 2, 3 ON CONFLICT DO NOTHING")) {}
+                        " VALUES($1::text, $2::text, $3::integer) ON CONFLICT DO NOTHING")),
+      limit_(limit_wait) {}
 
 bool lane_table::find(std::span<const job_record* const> jobs,
                       std::vector<std::int32_t>& numbers) const {
     const std::lock_guard lock(mutex_);
     numbers.clear();
+    bool all = true;
     const job_record* last = nullptr;
     for (const auto* job : jobs) {
         // Most are like the one before them.
@@ -26,13 +36,11 @@ bool lane_table::find(std::span<const job_record* const> jobs,
             continue;
         }
         const auto found = numbers_.find(std::tie(job->kind, job->queue, job->priority));
-        if (found == numbers_.end()) {
-            return false;
-        }
-        numbers.push_back(found->second);
+        numbers.push_back(found == numbers_.end() ? none : found->second);
+        all &= found != numbers_.end();
         last = job;
     }
-    return true;
+    return all;
 }
 
 std::vector<std::int32_t> lane_table::numbers_of(connection& db,
@@ -41,22 +49,43 @@ std::vector<std::int32_t> lane_table::numbers_of(connection& db,
     if (find(jobs, numbers)) {
         return numbers;
     }
-    auto kinds = array::of_text();
-    auto queues = array::of_text();
-    auto priorities = array::of_int2();
-    for (const auto* job : jobs) {
-        kinds.add(job->kind);
-        queues.add(job->queue);
-        priorities.add(static_cast<std::int16_t>(job->priority));
+    learn(db.run({others()}).front());  // another process may have made them
+    find(jobs, numbers);
+    std::map<key, const job_record*> missing;
+    for (std::size_t i = 0; i < jobs.size(); ++i) {
+        if (numbers[i] == none) {
+            missing.emplace(key(jobs[i]->kind, jobs[i]->queue, jobs[i]->priority), jobs[i]);
+        }
     }
-    parameters values;
-    values.list(std::move(kinds)).list(std::move(queues)).list(std::move(priorities));
-    db.run(insert_, std::move(values));
-    learn(db.run({others()}).front());
-    if (!find(jobs, numbers)) {
-        throw std::logic_error("a lane that was stored is not there");
+    for (const auto& [which, first] : missing) {
+        if (may_be_made(which)) {
+            make(db, *first);
+        }
     }
+    find(jobs, numbers);
     return numbers;
+}
+
+void lane_table::make(connection& db, const job_record& first) {
+    parameters values;
+    values.text(first.kind).text(first.queue).int4(first.priority);
+    try {
+        db.run({{limit_}, {insert_, std::move(values)}});
+    } catch (const refused& e) {
+        if (e.state() != lock_not_available) {
+            throw;
+        }
+        const std::lock_guard lock(mutex_);
+        not_before_[key(first.kind, first.queue, first.priority)] = clock::now() + between_tries;
+        return;
+    }
+    learn(db.run({others()}).front());
+}
+
+bool lane_table::may_be_made(const key& which) const {
+    const std::lock_guard lock(mutex_);
+    const auto found = not_before_.find(which);
+    return found == not_before_.end() || clock::now() >= found->second;
 }
 
 lane lane_table::at(connection& db, std::int32_t number) {
@@ -89,6 +118,7 @@ void lane_table::learn(const rows& found) {
     for (int i = 0; i < found.size(); ++i) {
         lane l{found.int4(i, 0), std::string(found.text(i, 1)), std::string(found.text(i, 2)),
                static_cast<std::uint8_t>(found.int2(i, 3))};
+        not_before_.erase(key(l.kind, l.queue, l.priority));
         // Another thread may have met it meanwhile.
         if (numbers_.emplace(key(l.kind, l.queue, l.priority), l.number).second) {
             lanes_.push_back(std::move(l));

@@ -5,6 +5,7 @@
 #include "backends/postgres/connection.hpp"
 
 #include <atomic>
+#include <chrono>
 #include <map>
 #include <mutex>
 #include <tuple>
@@ -24,8 +25,11 @@ class lane_table {
 public:
     explicit lane_table(const place& where);
 
-    /// The lanes of these jobs, by their numbers. Makes those that are missing, in a transaction of
-    /// its own.
+    static constexpr std::int32_t none = 0;
+
+    /// The lanes of these jobs, by their numbers. Makes those that are missing, each in a
+    /// transaction of its own; `none` where somebody else's transaction has made it and is still
+    /// open, which is not waited for.
     std::vector<std::int32_t> numbers_of(connection& db, std::span<const job_record* const> jobs);
     /// One that a row of a job names; read if need be.
     lane at(connection& db, std::int32_t number);
@@ -39,13 +43,17 @@ public:
     void forget();
 
 private:
+    using clock = std::chrono::steady_clock;
     using key = std::tuple<std::string, std::string, std::uint8_t>;
     bool find(std::span<const job_record* const> jobs, std::vector<std::int32_t>& numbers) const;
+    void make(connection& db, const job_record& first);
+    bool may_be_made(const key& which) const;
 
-    const std::string others_, insert_;
+    const std::string others_, insert_, limit_;
     mutable std::mutex mutex_;
     std::vector<lane> lanes_;
     std::map<key, std::int32_t, std::less<>> numbers_;
+    std::map<key, clock::time_point, std::less<>> not_before_;  ///< of those that were locked
     std::atomic<std::size_t> version_{0};
 };
 
