@@ -150,6 +150,7 @@ TEST_CASE("postgres: a lane that an open transaction has made holds up no job of
     CHECK(meanwhile.puts.at(0).what == put_result::outcome::unknown);
     CHECK(meanwhile.puts.at(1).what == put_result::outcome::stored);
     CHECK(meanwhile.settlements.at(0) == settled::unknown);
+    CHECK(meanwhile.why_unknown.find("a transaction that is still open") != std::string::npos);
     CHECK(ids_of(claim(*b)) == ids{3});
     person("COMMIT");
     const auto later = b->commit(std::span(puts).first(1), settlements);

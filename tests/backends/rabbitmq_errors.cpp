@@ -5,12 +5,14 @@
 #include "conformance.hpp"
 #include "postlude/core/error.hpp"
 #include "rabbitmq_support.hpp"
+#include "support/child_program.hpp"
 
 #include <boost/system/system_error.hpp>
 
 #include <array>
 #include <atomic>
 #include <cstdlib>
+#include <set>
 #include <string>
 #include <thread>
 
@@ -112,6 +114,93 @@ TEST_CASE("RabbitMQ: a missing permission is named") {
                 {"lacks a permission", "configure, write and read"});
 }
 
+TEST_CASE("RabbitMQ: who may not write to the default exchange is told so") {
+    const auto& broker = test::rabbitmq_server();
+    rabbitmqctl(broker, "add_user partly only-partly");
+    rabbitmqctl(broker, "set_permissions -p tests partly '^test-' '^test-' '^test-'");
+    test::rabbitmq_store store;
+    auto o = store.options();
+    o.url = test::rabbitmq_url(good_url(), "", "partly:only-partly");
+    check_error([&] { rabbitmq_backend(o)->open({.kinds = {{"a", 0}}}); }, errc::bad_store,
+                {"lacks a permission", R"(write for "amq\.default")"});
+    const auto other = store.connect();
+    other->open({.kinds = {{"a", 0}}});
+    REQUIRE(test::put_one(*other, test::a_job(1)).what == put_result::outcome::stored);
+    const auto b = rabbitmq_backend(o);
+    b->open({.kinds = {{"a", 0}}});
+    const auto one = test::a_job(2);
+    const auto result = b->commit(std::span(&one, 1), {});
+    CHECK(result.puts.at(0).what == put_result::outcome::unknown);
+    CAPTURE(result.why_unknown);
+    CHECK(result.why_unknown.find(R"(write for "amq\.default")") != std::string::npos);
+}
+
+TEST_CASE("RabbitMQ: a queue that can't be made keeps back its own jobs, and no others") {
+    test::store_server broker("rabbitmq");
+    const auto b = rabbitmq_backend(with_url(broker.url()));
+    b->open({.kinds = {{"a", 0}}});
+    rabbitmqctl(broker, R"(set_vhost_limits -p tests '{"max-queues": 1}')");
+    const std::vector<put> puts{test::a_job(1, "new"), test::a_job(2), test::a_job(3, "new")};
+    const auto result = b->commit(puts, {});
+    CHECK(result.puts.at(0).what == put_result::outcome::unknown);
+    CHECK(result.puts.at(1).what == put_result::outcome::stored);
+    CHECK(result.puts.at(2).what == put_result::outcome::unknown);
+    CAPTURE(result.why_unknown);
+    CHECK(result.why_unknown.find("raise its max-queues") != std::string::npos);
+    check_error([&] { b->commit(std::span(puts).first(1), {}); }, errc::store_unavailable,
+                {"raise its max-queues", "set_vhost_limits"});
+    rabbitmqctl(broker, "clear_vhost_limits -p tests");
+    CHECK(b->commit(std::span(puts).first(1), {}).puts.at(0).what == put_result::outcome::stored);
+}
+
+TEST_CASE("RabbitMQ: while what came back can't be moved, no more than a little of it is held") {
+    test::store_server broker("rabbitmq");
+    const auto b = rabbitmq_backend(with_url(broker.url()));
+    b->open({.kinds = {{"a", 0}}});
+    constexpr int jobs = 50;
+    std::vector<put> puts;
+    for (job_id id = 1; id <= jobs; ++id) {
+        puts.push_back(test::a_job(id));
+    }
+    b->commit(puts, {});
+    // As after the death of a process that held them all.
+    const auto python = [&](const std::string& program) {
+        test::child_program run({"/usr/bin/python3", "-c",
+                                 "import pika\nchannel = pika.BlockingConnection("
+                                 "pika.URLParameters('" +
+                                     broker.url() +
+                                     "')).channel()\n"
+                                     "queue = 'postlude.jobs.a.1'\n" +
+                                     program});
+        CHECK(run.wait() == 0);
+        return run.values("said");
+    };
+    python(
+        "for n in range(50):\n"
+        "    last = channel.basic_get(queue)[0].delivery_tag\n"
+        "channel.basic_nack(last, multiple=True, requeue=True)\n"
+        "while channel.queue_declare(queue, passive=True).method.message_count != 50:\n"
+        "    pass\n");
+    // Its own two connections, and none for what is to be moved.
+    rabbitmqctl(broker, R"(set_vhost_limits -p tests '{"max-connections": 2}')");
+    for (int i = 0; i != jobs; ++i) {
+        CHECK(b->claim(std::vector<std::size_t>{1}, 0ms).empty());
+    }
+    rabbitmqctl(broker, "clear_vhost_limits -p tests");
+    const auto left =
+        python("print('said', channel.queue_declare(queue, passive=True).method.message_count)\n");
+    REQUIRE(left.size() == 1);
+    CHECK(std::stoi(left[0]) >= 30);
+    std::set<job_id> done;
+    CHECK(test::eventually([&] {
+        for (const auto& one : b->claim(std::vector<std::size_t>{100}, 5ms)) {
+            CHECK(test::settle(*b, one.held, verdict::done) == settled::accepted);
+            done.insert(one.job.id);
+        }
+        return done.size() == jobs;
+    }));
+}
+
 TEST_CASE("RabbitMQ: a broker that is too old is refused with its version") {
     test::rabbitmq_store store;
     store.proxy().replace("3.10.", "3.09.");
@@ -134,7 +223,7 @@ TEST_CASE("RabbitMQ: over TLS the certificate is verified, unless told otherwise
                 {"/no/such/file"});
 }
 
-TEST_CASE("RabbitMQ: why it took none of a commit is said by the next one, and nobody waits") {
+TEST_CASE("RabbitMQ: why it took none of a commit is said at once, and later ones work") {
     const configuration small("max_message_size = 2000");
     test::store_server broker("rabbitmq");
     auto o = with_url(broker.url());
@@ -143,11 +232,13 @@ TEST_CASE("RabbitMQ: why it took none of a commit is said by the next one, and n
     b->open({.kinds = {{"a", 0}}});
     auto large = test::a_job(1);
     large.job.arguments = "\"" + std::string(3'000, 'x') + "\"";
-    CHECK(test::put_one(*b, large).what == put_result::outcome::unknown);
-    const auto one = test::a_job(2);
-    check_error([&] { test::put_one(*b, one); }, errc::store_unavailable,
-                {"max_message_size", "larger than configured max size 2000"});
-    CHECK(test::put_one(*b, one).what == put_result::outcome::stored);
+    const auto result = b->commit(std::span(&large, 1), {});
+    CHECK(result.puts.at(0).what == put_result::outcome::unknown);
+    CAPTURE(result.why_unknown);
+    for (const auto* part : {"the job store amqp://", "raise that", "max size 2000"}) {
+        CHECK(result.why_unknown.find(part) != std::string::npos);
+    }
+    CHECK(test::put_one(*b, test::a_job(2)).what == put_result::outcome::stored);
 }
 
 TEST_CASE("RabbitMQ: while it is short of space, commits fail in time and with its reason") {

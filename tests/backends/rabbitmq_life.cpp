@@ -179,6 +179,72 @@ TEST_CASE(
     CHECK(again[0].job.failures == 1);
 }
 
+TEST_CASE("RabbitMQ: that somebody has removed a queue takes nothing from who holds others' jobs") {
+    rabbitmq_store store;
+    const auto b = store.connect();
+    b->open(two_kinds);
+    put_jobs(*b, {1});
+    const auto held = claim_one(*b).held;
+    python(rabbitmq_server().url(), store.prefix(), "channel.queue_delete(prefix + '.jobs.b.3')\n");
+    CHECK(claim_some(*b).empty());
+    const std::vector<receipt> mine{held};
+    CHECK(b->renew(mine).empty());
+    CHECK(settle(*b, held, verdict::done) == settled::accepted);
+    // It is there again, and wake-ups are still heard.
+    auto other = a_job(2, "b");
+    other.job.priority = 3;
+    CHECK(put_one(*b, other).what == outcome::stored);
+    CHECK(all_are_done(*b, {2}));
+}
+
+TEST_CASE("RabbitMQ: heartbeats keep an idle connection, and end one that has gone silent") {
+    rabbitmq_store store;
+    const auto silent = store.connect();
+    auto options = two_kinds;
+    options.lease = 20s;  // a heartbeat each 10 s, and two are waited for
+    silent->open(options);
+    auto direct = store.options();
+    direct.url = rabbitmq_server().url();
+    direct.poll = 100ms;
+    const auto idle = rabbitmq_backend(direct);
+    idle->open(options);
+    put_jobs(*idle, {1});
+    const auto kept = claim_one(*idle);
+    put_jobs(*silent, {2});
+    REQUIRE(claim_one(*silent).job.id == 2);
+    store.proxy().swallow(true);
+    // Of the idle one nothing is asked but what a dispatcher asks while a job runs.
+    const std::vector<receipt> held{kept.held};
+    std::vector<claimed_job> got;
+    CHECK(eventually([&] {
+        CHECK(idle->renew(held).empty());
+        got = idle->claim(std::vector<std::size_t>{1}, 500ms);
+        return !got.empty();
+    }));
+    REQUIRE(ids_of(got) == ids{2});
+    CHECK(settle(*idle, kept.held, verdict::done) == settled::accepted);
+}
+
+TEST_CASE("RabbitMQ: a job that any program returns for ever is kept as dead by the broker") {
+    rabbitmq_store store;
+    const auto b = store.connect();
+    b->open(two_kinds);
+    put_jobs(*b, {1});
+    const auto said =
+        python(rabbitmq_server().url(), store.prefix(),
+               "n, dead = 0, None\n"
+               "while not dead and n < 1000:\n"
+               "    method, _, _ = channel.basic_get(prefix + '.jobs.a.1')\n"
+               "    if method:\n"
+               "        channel.basic_nack(method.delivery_tag, requeue=True)\n"
+               "        n += 1\n"
+               "    else:\n"
+               "        method, dead, _ = channel.basic_get(prefix + '.dead', auto_ack=True)\n"
+               "print('said', n, dead.message_id, dead.headers['x-first-death-reason'])\n");
+    // The limit is 100 returns; one more is over it.
+    CHECK(said == std::vector<std::string>{"101 1 delivery_limit"});
+}
+
 TEST_CASE("RabbitMQ: a job that crashed a process keeps its priority") {
     rabbitmq_store store;
     const auto b = store.connect();

@@ -49,6 +49,7 @@ void job_writer::write() {
         if (anything_known(result)) {
             service_.health().worked(store_call::commit);
         }
+        service_.health().left_out(result.why_unknown);
         answer(result);
     }
     erase_withdrawn();

@@ -4,6 +4,7 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <new>
 #include <utility>
 
 namespace postlude::detail {
@@ -29,6 +30,7 @@ const char* name_of(store_call upkeep) noexcept {
 
 /// When the store is gone, the essential calls have failed too by then.
 constexpr unsigned upkeep_tries = 5;
+constexpr std::chrono::minutes between_lines{1};
 
 }  // namespace
 
@@ -50,6 +52,27 @@ void store_health::failed(store_call which, std::string_view why) noexcept {
             "the store of jobs does not work: {}; until it does, requests that need it get 503, "
             "and jobs wait",
             why);
+    }
+}
+
+void store_health::left_out(std::string_view why) noexcept {
+    if (why.empty()) {
+        return;
+    }
+    const std::lock_guard lock(mutex_);
+    const auto now = clock::now();
+    if (why == last_left_out_ && now - left_out_at_ < between_lines) {
+        return;
+    }
+    left_out_at_ = now;
+    log_->error(
+        "the store of jobs could not take all of a commit: {}; requests with such a job get 503, "
+        "and jobs that are owed are tried again",
+        why);
+    try {
+        last_left_out_ = why;
+    } catch (const std::bad_alloc&) {
+        last_left_out_.clear();  // there is one line too many then
     }
 }
 

@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <mutex>
+#include <string>
 #include <string_view>
 
 namespace spdlog {
@@ -36,6 +37,9 @@ public:
             is_back(which);
         }
     }
+    /// A commit that has worked has left some of it out, for this reason if there is one: a line,
+    /// and for the same reason no other within a minute.
+    void left_out(std::string_view why) noexcept;
     bool failing(store_call which) const noexcept {
         return (failing_.load(std::memory_order_relaxed) & bit(which)) != 0;
     }
@@ -67,6 +71,8 @@ private:
     std::atomic<unsigned> failing_{0};  ///< a bit for each call
     clock::time_point since_;
     std::array<record, 6> records_;
+    std::string last_left_out_;
+    clock::time_point left_out_at_;
 };
 
 }  // namespace postlude::detail

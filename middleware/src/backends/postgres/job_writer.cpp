@@ -120,6 +120,12 @@ commit_result job_writer::commit(connection& db, std::span<const put> puts,
     for (const auto i : b.left_open) {
         result.settlements[i] = settled::unknown;
     }
+    if (!b.put_off.empty() || !b.left_open.empty()) {
+        result.why_unknown = sentence(
+            where_.shown,
+            "a transaction that is still open has enqueued the first job of a kind in its queue at "
+            "its priority; end it, and others can enqueue such jobs too");
+    }
     return result;
 }
 

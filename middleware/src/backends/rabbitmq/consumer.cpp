@@ -16,6 +16,8 @@ constexpr int tries_for_a_number = 100;
 /// What others may have taken meanwhile is not waited for any longer.
 constexpr std::chrono::milliseconds longest_delivery{20};
 constexpr std::string_view wake_tag = "wake";
+/// What has to wait elsewhere, and can't be published there, is held here: not more of it.
+constexpr std::size_t most_to_move = 16;
 
 }  // namespace
 
@@ -52,15 +54,8 @@ void consumer::ensure() {
         connect_now();
     } catch (const refusal& why) {
         drop();
-        const auto said = std::string(" (the broker said: ") + why.what() + ")";
-        fail(why.code == AMQP_ACCESS_REFUSED || why.code == AMQP_PRECONDITION_FAILED
-                 ? errc::bad_store
-                 : errc::store_unavailable,
-             to_.shown,
-             why.code == AMQP_ACCESS_REFUSED
-                 ? "the user lacks a permission; it needs configure, write and read for \"" +
-                       names_.prefix + "\\..*\"" + said
-                 : "the broker refuses" + said);
+        const auto e = explain(why, names_);
+        fail(e.code, to_.shown, e.text);
     } catch (...) {
         drop();
         throw;
@@ -127,8 +122,8 @@ bool consumer::try_number(std::uint32_t number) {
 
 void consumer::hear_wake_ups() {
     const auto exchange = names_.wake();
-    // Of its own, and the broker's choice of a name: that of the number may be taken for a moment.
-    const auto queue = exchange + "." + std::to_string(owner_) + "." + std::to_string(generation_);
+    // A new name each time: the queue of an earlier one may be there for a moment.
+    const auto queue = exchange + "." + std::to_string(owner_) + "." + std::to_string(++ears_);
     amqp_queue_declare_t declare{};
     declare.queue = bytes(queue);
     declare.exclusive = 1;
@@ -173,7 +168,7 @@ std::vector<claimed_job> consumer::claim(std::span<const std::size_t> credits) {
     try {
         for (;;) {
             sort_out(claimed);  // what came after its consumer was cancelled
-            if (!claimed.empty()) {
+            if (!claimed.empty() || to_move_.size() >= most_to_move) {
                 return claimed;
             }
             look(credits);
@@ -184,7 +179,7 @@ std::vector<claimed_job> consumer::claim(std::span<const std::size_t> credits) {
             fetch(wanted);
             const auto arrived = arrived_.size();
             sort_out(claimed);
-            if (!claimed.empty() || arrived == 0) {
+            if (!claimed.empty() || arrived == 0 || !to_move_.empty()) {
                 return claimed;
             }
         }
@@ -199,6 +194,22 @@ std::vector<claimed_job> consumer::claim(std::span<const std::size_t> credits) {
 }
 
 void consumer::look(std::span<const std::size_t> credits) {
+    try {
+        ask(credits);
+    } catch (const refusal& why) {
+        if (why.code != AMQP_NOT_FOUND) {
+            throw;
+        }
+        // Somebody has removed a queue. What is held is of another channel, and stays.
+        on_->open_channel(questions);
+        declare_all();
+        hear_wake_ups();
+        look_at_all_ = true;
+        ask(credits);
+    }
+}
+
+void consumer::ask(std::span<const std::size_t> credits) {
     const auto now = clock::now();
     std::vector<served_lane*> asked;
     const bool all = std::exchange(look_at_all_, false);

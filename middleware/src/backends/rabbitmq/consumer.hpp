@@ -78,7 +78,9 @@ private:
     void take_a_number();
     bool try_number(std::uint32_t number);
     void hear_wake_ups();
+    /// How many jobs wait in the lanes.
     void look(std::span<const std::size_t> credits);
+    void ask(std::span<const std::size_t> credits);
     std::vector<portion> plan(std::vector<std::size_t> credits);
     void fetch(std::vector<portion>& wanted);
     void begin_portion(portion& p);
@@ -98,6 +100,7 @@ private:
     std::mutex mutex_;
     std::unique_ptr<connection> on_;
     std::uint64_t generation_ = 0;  ///< counts connections
+    std::uint64_t ears_ = 0;        ///< counts queues of wake-ups
     std::uint32_t owner_ = 0;
     std::vector<served_lane> lanes_;
     std::size_t turn_ = 0;  ///< which of several lanes is asked first

@@ -12,10 +12,11 @@
 namespace postlude::detail::rabbitmq {
 
 /// Every error of a store begins with its URL, as it may be shown: a process may have several.
+inline std::string sentence(const std::string& shown, std::string_view why) {
+    return std::string("the job store ").append(shown).append(": ").append(why);
+}
 [[noreturn]] inline void fail(errc code, const std::string& shown, std::string_view why) {
-    std::string text = "the job store ";
-    text.append(shown).append(": ").append(why);
-    throw boost::system::system_error(make_error_code(code), text);
+    throw boost::system::system_error(make_error_code(code), sentence(shown, why));
 }
 
 }  // namespace postlude::detail::rabbitmq

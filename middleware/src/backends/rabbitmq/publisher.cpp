@@ -50,19 +50,8 @@ void publisher::ensure() {
 
 void publisher::refused(const refusal& why) {
     on_.reset();
-    const auto said = std::string(" (the broker said: ") + why.what() + ")";
-    if (why.code == AMQP_ACCESS_REFUSED) {
-        fail(errc::bad_store, to_.shown,
-             "the user lacks a permission; it needs configure, write and read for \"" +
-                 names_.prefix + "\\..*\" and \"amq\\.default\"" + said);
-    }
-    if (why.code == AMQP_PRECONDITION_FAILED) {
-        fail(errc::bad_store, to_.shown,
-             "a queue or exchange of this name is there and is not as Postlude makes it; remove "
-             "it, or choose another prefix" +
-                 said);
-    }
-    fail(errc::store_unavailable, to_.shown, "the broker refuses" + said);
+    const auto e = explain(why, names_);
+    fail(e.code, to_.shown, e.text);
 }
 
 void publisher::connect() {
@@ -70,33 +59,26 @@ void publisher::connect() {
     ensure();
 }
 
-void publisher::store(std::span<outgoing> all) {
+std::string publisher::store(std::span<outgoing> all) {
     const std::lock_guard lock(mutex_);  // who holds it has a time-out of its own
-    store_alone(all);
+    return store_alone(all);
 }
 
-bool publisher::store_if_free(std::span<outgoing> all) {
+std::optional<std::string> publisher::store_if_free(std::span<outgoing> all) {
     const std::unique_lock lock(mutex_, std::try_to_lock);
-    if (lock) {
-        store_alone(all);
-    }
-    return lock.owns_lock();
+    return lock ? std::optional(store_alone(all)) : std::nullopt;
 }
 
-void publisher::store_alone(std::span<outgoing> all) {
+std::string publisher::store_alone(std::span<outgoing> all) {
     if (all.empty()) {
-        return;
+        return {};
     }
-    if (const auto why = std::exchange(refusal_, std::nullopt)) {
-        fail(errc::store_unavailable, to_.shown,
-             std::string("the broker has refused one of the last jobs (it said: ") + why->what() +
-                 "); if it is larger than its max_message_size, raise that");
-    }
+    std::string why;
     try {
         ensure();
-        prepare(all);
-    } catch (const refusal& why) {
-        refused(why);
+        why = prepare(all);
+    } catch (const refusal& r) {
+        refused(r);
     } catch (...) {
         on_.reset();
         throw;
@@ -109,41 +91,61 @@ void publisher::store_alone(std::span<outgoing> all) {
     try {
         std::vector<std::size_t> which(all.size());
         std::iota(which.begin(), which.end(), std::size_t{0});
+        std::erase_if(which, [&](std::size_t i) { return all[i].homeless; });
         publish_all(all, which);
         settle_returned(all);
         say_it_is_there(all);
-    } catch (const refusal& why) {
+    } catch (const refusal& r) {
         take_back_returned(all);
         on_.reset();
-        if (why.code != AMQP_NOT_FOUND) {  // which a new connection mends
-            refusal_.emplace(why);
+        if (r.code != AMQP_NOT_FOUND) {  // which a new connection mends
+            why = sentence(to_.shown, explain(r, names_).text);
         }
-    } catch (const std::exception&) {
+    } catch (const std::exception& e) {
         take_back_returned(all);
         // What is not confirmed by now is not known. One that the broker has only stopped reading
         // is kept: it says when that ends.
         if (on_->blocked().empty()) {
             on_.reset();
         }
+        why = e.what();
     }
     // What the broker says of it later nobody waits for.
     batch_ = {};
     entry_of_.clear();
     answered_.clear();
     all_before_ = 0;
+    return why;
 }
 
-void publisher::prepare(std::span<outgoing> all) {
-    for (const auto& one : all) {
-        if (!one.ended.empty()) {
-            there_->need_dead();
-        } else if (one.delay.count() > 0) {
-            there_->need(lane_of(*one.job), delays::route(one.delay));
-        } else {
-            there_->need(lane_of(*one.job));
+std::string publisher::prepare(std::span<outgoing> all) {
+    std::optional<refusal> last;
+    bool any = false;
+    for (auto& one : all) {
+        try {
+            need(one);
+            any = true;
+        } catch (const refusal& why) {
+            one.homeless = true;
+            last.emplace(why);
+            on_->open_channel(others);
         }
     }
+    if (last && !any) {
+        throw refusal(*last);
+    }
     there_->need_wake();
+    return last ? sentence(to_.shown, explain(*last, names_).text) : std::string();
+}
+
+void publisher::need(const outgoing& one) {
+    if (!one.ended.empty()) {
+        there_->need_dead();
+    } else if (one.delay.count() > 0) {
+        there_->need(lane_of(*one.job), delays::route(one.delay));
+    } else {
+        there_->need(lane_of(*one.job));
+    }
 }
 
 void publisher::publish(outgoing& one) {
@@ -251,12 +253,13 @@ std::vector<std::size_t> publisher::take_back_returned(std::span<outgoing> all) 
 }
 
 void publisher::settle_returned(std::span<outgoing> all) {
-    const auto again = take_back_returned(all);
+    auto again = take_back_returned(all);
     if (again.empty()) {
         return;
     }
     there_->forget();  // their queue was there, and somebody has removed it
     prepare(all);
+    std::erase_if(again, [&](std::size_t i) { return all[i].homeless; });
     publish_all(all, again);
     take_back_returned(all);
 }
@@ -269,11 +272,6 @@ void publisher::say_it_is_there(std::span<const outgoing> all) {
         amqp_basic_properties_t transient{};
         on_->publish(others, names_.wake(), {}, false, transient, {});
     }
-}
-
-void publisher::forget_refusal() {
-    const std::lock_guard lock(mutex_);
-    refusal_.reset();
 }
 
 std::optional<std::uint32_t> publisher::waiting(const std::string& queue) {

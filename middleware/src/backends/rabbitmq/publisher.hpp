@@ -19,6 +19,7 @@ struct outgoing {
     std::chrono::milliseconds delay{0};
     std::string_view ended{};  ///< "dead" or "quarantined": for people, with the reason
     std::string_view reason{};
+    bool homeless = false;  ///< its queue can't be made
     /// Of those that the broker has been given: whether it has confirmed them.
     bool stored = false;
 };
@@ -31,14 +32,13 @@ public:
         : to_(to), names_(n), heartbeat_(heartbeat) {}
     ~publisher() = default;
 
-    /// Publishes all and waits until each is confirmed, or not. Throws when nothing was published.
-    void store(std::span<outgoing> all);
-    /// Likewise, if no other call is under way; false otherwise.
-    bool store_if_free(std::span<outgoing> all);
+    /// Publishes all and waits until each is confirmed, or not. Why some are not, if it is known.
+    /// Throws when nothing was published.
+    std::string store(std::span<outgoing> all);
+    /// Likewise, if no other call is under way; none otherwise.
+    std::optional<std::string> store_if_free(std::span<outgoing> all);
     /// Connects, if it is not.
     void connect();
-    /// Instead of letting the next call say it.
-    void forget_refusal();
     /// How many messages wait there; none where there is no such queue.
     std::optional<std::uint32_t> waiting(const std::string& queue);
     /// Takes what has come, and sends a heartbeat when it is time. Not while it is busy.
@@ -49,8 +49,10 @@ private:
     void confirmed(std::uint64_t tag, bool multiple, bool good) override;
 
     void ensure();
-    void store_alone(std::span<outgoing> all);
-    void prepare(std::span<outgoing> all);
+    std::string store_alone(std::span<outgoing> all);
+    /// Makes their queues. Why some can't be made; throws when none can.
+    std::string prepare(std::span<outgoing> all);
+    void need(const outgoing& one);
     void publish(outgoing& one);
     void publish_all(std::span<outgoing> all, std::span<const std::size_t> which);
     /// Until no more than so many are not answered; throws when none is for too long.
@@ -69,7 +71,6 @@ private:
     std::mutex mutex_;
     std::unique_ptr<connection> on_;
     std::optional<topology> there_;
-    std::optional<refusal> refusal_;  ///< of messages whose fate is not known, for the next to say
 
     // Of the batch that is being stored.
     std::uint64_t published_ = 0;        ///< on this connection's channel

@@ -58,17 +58,16 @@ bool storable(const put& p) {
 
 }  // namespace
 
-void session::store(std::span<outgoing> all) {
-    if (commits.store_if_free(all)) {
-        return;
+std::string session::store(std::span<outgoing> all) {
+    if (auto done = commits.store_if_free(all)) {
+        return std::move(*done);
     }
     try {
         more_commits.connect();
     } catch (const boost::system::system_error&) {
-        commits.store(all);  // perhaps the broker allows this user no further connection
-        return;
+        return commits.store(all);  // perhaps the broker allows this user no further connection
     }
-    more_commits.store(all);
+    return more_commits.store(all);
 }
 
 opened store::open(const open_options& options) {
@@ -104,7 +103,6 @@ void store::give_everything_back() {
         all.push_back({.job = &job});
         held.push_back(of);
     }
-    s_->commits.forget_refusal();
     s_->commits.store(all);
     std::vector<receipt> stored;
     for (std::size_t i = 0; i != all.size(); ++i) {
@@ -142,7 +140,7 @@ commit_result store::commit(std::span<const put> puts, std::span<const settlemen
         add_settlement(b, i, settlements[i]);
     }
     try {
-        s_->store(b.messages);
+        b.result.why_unknown = s_->store(b.messages);
     } catch (...) {
         for (auto& s : b.settlings) {
             s_->claims.put_back(settlements[s.settlement].of, std::move(s.job));

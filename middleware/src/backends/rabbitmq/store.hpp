@@ -19,7 +19,7 @@ struct session {
           rest(to, n, heartbeat),
           claims(to, n, heartbeat, asked, rest) {}
 
-    void store(std::span<outgoing> all);
+    std::string store(std::span<outgoing> all);
 
     publisher commits;
     publisher more_commits;

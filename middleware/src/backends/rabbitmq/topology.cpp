@@ -79,6 +79,34 @@ std::string key(const std::string& route, const lane& to) {
 
 }  // namespace delays
 
+explanation explain(const refusal& why, const names& n) {
+    const std::string_view reason(why.what());
+    const auto said = std::string(" (the broker said: ").append(reason).append(")");
+    const auto mentions = [&](std::string_view part) { return reason.find(part) != reason.npos; };
+    if (why.code == AMQP_ACCESS_REFUSED) {
+        return {errc::bad_store,
+                "the user lacks a permission; it needs configure, write and read for \"" +
+                    n.prefix + "\\..*\", and write for \"amq\\.default\"" + said};
+    }
+    if (why.code == AMQP_PRECONDITION_FAILED && mentions("queue limit")) {
+        return {errc::store_unavailable,
+                "the virtual host has no room for another queue; raise its max-queues with "
+                "rabbitmqctl set_vhost_limits: a kind of jobs takes five, delays up to 43 more" +
+                    said};
+    }
+    if (why.code == AMQP_PRECONDITION_FAILED && mentions("max size")) {
+        return {errc::store_unavailable,
+                "a job is larger than the broker's max_message_size; raise that" + said};
+    }
+    if (why.code == AMQP_PRECONDITION_FAILED) {
+        return {errc::bad_store,
+                "a queue or exchange of this name is there and is not as Postlude makes it; remove "
+                "it, or choose another prefix" +
+                    said};
+    }
+    return {errc::store_unavailable, "the broker refuses" + said};
+}
+
 template <class F>
 void topology::once(const std::string& what, F make) {
     if (!known_.contains(what)) {

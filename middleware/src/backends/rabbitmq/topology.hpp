@@ -4,6 +4,8 @@
 
 #include "backends/rabbitmq/connection.hpp"
 
+#include "postlude/core/error.hpp"
+
 #include <chrono>
 #include <optional>
 #include <set>
@@ -64,6 +66,13 @@ std::string route(std::chrono::milliseconds delay);
 std::string key(const std::string& route, const lane& to);
 
 }  // namespace delays
+
+/// What the broker has refused on a channel, in words that say what to do.
+struct explanation {
+    errc code;
+    std::string text;
+};
+explanation explain(const refusal& why, const names& n);
 
 /// Makes what there has to be, each thing once a connection.
 class topology {
