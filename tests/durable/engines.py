@@ -235,6 +235,49 @@ def a_kind_that_one_process_knows_waits_for_it_on_the_server(place):
     return "100 jobs of each of two processes ran where they are known"
 
 
+def a_rolling_deploy_under_load_loses_nothing(place):
+    clients = 8
+
+    def rests():
+        return {run.rest for mine in place.runs().values() for run in mine}
+
+    def start(mode, program):
+        return place.start(mode, f"letters={program}", *USUAL)
+
+    # The new program calls the kind otherwise, and knows the former name; the old one does not know
+    # the new name.
+    old_web, old_work = start("web", "old"), start("work", "old")
+    load = Load(place.port, clients, 1_000_000, lambda n: "/letter", pause=0.01)
+    first = start("work", "new")
+    wait_for(lambda: {"old,Ada,blue", "new,Ada,nobody"} <= rests(), "either runs the old jobs")
+    first.stop()
+    new_web = start("web", "new")
+    old_web.stop()
+    with place.client() as client:
+        wait_for(lambda: client.get("/stats")["ready"] > 100, "the new jobs wait")
+    require("new,Bob,Eve" not in rests(), "a new job has run, and no process knows its kind")
+    new_work = start("work", "new")
+    wait_for(lambda: "new,Bob,Eve" in rests(), "the new worker runs the new jobs")
+    old_work.stop()
+    load.wait(len(load.answers) + 200)
+    load.ending = True
+    for thread in load.threads:
+        thread.join()
+    accepted, unknown = load.with_answer(202), load.with_answer(None)
+    require(len(accepted) + len(unknown) == len(load.answers), f"refused: {some(load.answers)}")
+    # One a client, sent when the old server was about to close its connection.
+    require(len(unknown) <= clients, f"{len(unknown)} requests had no answer")
+    wait_for(lambda: ended_once(place, accepted), "every accepted job has run")
+    stop_all(place, [new_web, new_work])
+    for id, mine in place.runs().items():
+        require(len(mine) == 1, f"the job of {id} ran again, and nobody had died: {mine}")
+        program, sender, _ = mine[0].rest.split(",")
+        workers = [old_work] if program == "old" else [first, new_work]
+        require(mine[0].pid in [w.pid for w in workers], f"{id} ran in another process")
+        require((program, sender) != ("old", "Bob"), f"{id} ran where its kind is not known")
+    return f"{len(accepted)} jobs accepted by two programs, each run once where its kind is known"
+
+
 def a_stopped_process_hands_over_what_it_holds(place):
     server = place.start("serve", "drain=5000", *USUAL)
     ids = {f"long-{n}" for n in range(50)}
@@ -262,5 +305,6 @@ SCENARIOS = (
     work_goes_on_when_the_connection_is_a_black_hole_for_10_s,
     four_workers_run_no_job_twice,
     a_kind_that_one_process_knows_waits_for_it_on_the_server,
+    a_rolling_deploy_under_load_loses_nothing,
     a_stopped_process_hands_over_what_it_holds,
 )
