@@ -43,7 +43,8 @@ capabilities what_it_can() {
     return can;
 }
 
-/// The broker ends a connection that it has not heard of for two of these.
+/// The broker ends a connection that it has not heard of for two of these. It looks once in each,
+/// so up to three pass.
 std::chrono::seconds heartbeat_for(milliseconds lease) {
     return std::clamp(std::chrono::duration_cast<std::chrono::seconds>(lease / 2),
                       std::chrono::seconds(10), std::chrono::seconds(300));
