@@ -25,11 +25,12 @@ enum class errc {
     /// A field of a response, or its reason, holds a CR, LF or NUL, which could forge another
     /// field. Nothing was written.
     bad_header = 8,
-    /// The store can't be reached or written at the moment. Nothing was stored; a later try may
-    /// work.
+    /// The store can't be reached or written at the moment; a later try may work. Nothing was
+    /// stored, or, where only the answer was lost, it is withdrawn as after `store_timeout`.
     store_unavailable = 9,
     /// The store has not confirmed in time. Whether the job is stored is not known; if it is, it is
-    /// withdrawn as soon as the store answers.
+    /// withdrawn as soon as the store answers, unless somebody has taken it before. RabbitMQ can't
+    /// take it out again: there it runs, and a warning names it.
     store_timeout = 10,
     /// The store can't be used: damaged, of a newer version, or no store of Postlude's. The message
     /// says what to do.
@@ -37,7 +38,7 @@ enum class errc {
     /// A kind of job can't be used so: its contract is wrong, it was registered twice or not at
     /// all, or it needs a store and there is none. The message names it.
     bad_kind = 12,
-    /// The arguments of a job can't be read; the message names the member.
+    /// The arguments of a job can't be read or written; the message names the member.
     bad_arguments = 13,
     /// The store has not the capability for what was asked; nothing was changed.
     not_supported = 14,

@@ -121,7 +121,8 @@ auto deferred::async_enqueue(Args args, job_options options, const Executor& exe
 /// @param executor where the handler has none of its own.
 /// @param token for `void(error_code, job_id)`. Completes when the job is accepted: stored, if it
 /// is to be. errc::full, errc::stopped, errc::store_unavailable, errc::store_timeout; the job does
-/// not exist then, or is withdrawn. Throws at once as `deferred::enqueue`.
+/// not exist then, or is withdrawn as far as it can be: see errc::store_timeout. Throws at once as
+/// `deferred::enqueue`.
 template <job_type Args, class Executor,
           boost::asio::completion_token_for<void(boost::system::error_code, job_id)>
               CompletionToken = boost::asio::deferred_t>

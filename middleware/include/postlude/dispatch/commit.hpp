@@ -62,15 +62,16 @@ std::unique_ptr<commit_waiter> make_waiter(Handler&& handler, const Executor& ex
 /// `pending_response` is made.
 ///
 /// Completes with no error at once when there are none. With an error (errc::store_unavailable,
-/// errc::store_timeout) `after` is refused: the response has to be a 503. Jobs that are registered
-/// after this are stored behind the response.
+/// errc::store_timeout, errc::stopped) `after` is refused: the response has to be a 503. Jobs that
+/// are registered after this are stored behind the response.
 ///
 /// @param after must live until the completion.
 /// @param status of the response as it will be sent: decides which jobs are wanted.
-/// @param executor where the handler has none of its own.
+/// @param executor where the handler has none of its own. Either is the strand, or the one thread,
+/// that uses `after`: the completion changes it.
 /// @param token for `void(error_code)`. Does not pass cancellation on: a commit takes
-/// `dispatcher_options::commit_timeout` at most. The dispatcher must have been shut down before the
-/// event loop is destroyed.
+/// `job_settings::commit_timeout` at most. The dispatcher must have been shut down before the event
+/// loop is destroyed.
 template <class Executor, boost::asio::completion_token_for<void(boost::system::error_code)>
                               CompletionToken = boost::asio::deferred_t>
 auto async_commit(deferred& after, unsigned status, const Executor& executor,

@@ -16,7 +16,9 @@
 
 namespace postlude {
 
-/// The tasks and jobs that one request has registered. They run when its response has ended.
+/// The tasks and jobs that one request has registered. They run when its response has ended; but a
+/// job that is stored for any process to take (no room here, a delay, other processes run it; with
+/// RabbitMQ every durable one) may begin as soon as it is stored, which is before the response.
 ///
 /// Make one a request, pass it to the handler, and give it to `respond` or `async_respond`. A
 /// list that is destroyed without a response is abandoned: its `failed` and `always` tasks run.
@@ -72,9 +74,10 @@ public:
     }
 
     /// Registers a job: a described struct with a `job_traits job` of its own, whose kind the
-    /// dispatcher knows. What is durable, or has no room in memory and may spill, is stored before
-    /// the first byte of the response, which waits for that. A refusal (of memory alone and no
-    /// room; the store does not answer) is answered as in `run`. Copies the arguments; allocates.
+    /// dispatcher knows. What is durable, or may spill and can't be kept in memory (no room, a
+    /// delay, other processes run it), is stored before the first byte of the response, which waits
+    /// for that. A refusal (of memory alone and no room; the store does not answer) is answered as
+    /// in `run`. Copies the arguments; allocates.
     ///
     /// Throws system_error, and then nothing was registered: errc::moved_from; errc::bad_kind for a
     /// kind that the dispatcher does not know, or that needs a store where there is none;
@@ -96,12 +99,13 @@ public:
     /// Registers a job and completes when it is accepted: stored at once, if it is to be stored at
     /// all, and not only before the response. For responses that are under way already, because
     /// they are streamed. A job that was stored so may be run by any process before the response
-    /// ends; if the outcome excludes it, it is withdrawn, as long as nobody has taken it. In
-    /// `postlude/dispatch/async_jobs.hpp`.
+    /// ends; if the outcome excludes it, it is withdrawn, as long as nobody has taken it (with
+    /// RabbitMQ it can't be, and runs). In `postlude/dispatch/async_jobs.hpp`.
     ///
     /// Awaited in a coroutine, with GCC 12: see the free function there.
     ///
-    /// @param executor where the handler has none of its own.
+    /// @param executor where the handler has none of its own. Either is the strand, or the one
+    /// thread, that uses the list: the completion changes it.
     /// @param token for `void(error_code)`: errc::full, errc::stopped, errc::store_unavailable,
     /// errc::store_timeout. The response is left alone. Throws at once as `enqueue`.
     template <job_type Args, class Executor, class CompletionToken = boost::asio::deferred_t>

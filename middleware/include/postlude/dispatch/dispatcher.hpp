@@ -26,7 +26,8 @@ enum class job_running : std::uint8_t {
 
 /// How the jobs of a process are kept and run.
 struct job_settings {
-    /// Where jobs are stored; null for none, and then every job is of memory alone.
+    /// Where jobs are stored; null for none. Then jobs that may spill are of memory alone, and a
+    /// kind that is durable is refused with errc::bad_kind.
     std::unique_ptr<backend> store{};
     /// false: this process registers jobs and leaves their running to others.
     bool runs_jobs = true;
@@ -63,10 +64,10 @@ public:
     /// Opens the store and starts the threads: the pool's, and with a store three that wait for it
     /// (four where it takes two commits at a time), one more with the first `async_find` or
     /// `async_amend`, and one for timers when there are any. A store may have threads of its own.
-    /// Throws system_error: errc::bad_option, errc::no_thread, errc::unknown_queue or
-    /// errc::bad_kind for a kind whose queue the pool does not have, or that is durable without a
-    /// store; and what the store cannot be opened for (errc::bad_store, errc::store_unavailable),
-    /// saying what to do.
+    /// Throws system_error: errc::bad_option; errc::no_thread; errc::unknown_queue for a kind whose
+    /// queue the pool does not have, be it only declared; errc::bad_kind for one that is durable
+    /// without a store; and what the store cannot be opened for (errc::bad_store,
+    /// errc::store_unavailable), saying what to do.
     explicit dispatcher(dispatcher_options options = {});
     /// Shuts down under `pool_options::drain`, if nobody has.
     ~dispatcher();

@@ -45,9 +45,13 @@ public:
     /// to. Interrupted by a drain it goes back and is run again; past its limit it has failed.
     void checkpoint() const;
 
-    /// A job that follows from this one, under the same request id. It exists if and only if this
-    /// run succeeds: where the job is stored, both are committed at once. `options.when` is not
-    /// looked at. Throws as `deferred::enqueue`.
+    /// A job that follows from this one, under the same request id, if this run succeeds.
+    /// `options.when` is not looked at. Throws as `deferred::enqueue`.
+    ///
+    /// Of a job from the store: it exists if and only if the run succeeds, since it is committed
+    /// together with the run's end. In RabbitMQ it is stored just before that: a crash in between
+    /// makes the job run again, and another one follow. Of a job that runs from memory alone: it is
+    /// registered after the run, and refused with a line in the log where there is no room for it.
     template <job_type Args>
     void enqueue(Args args, job_options options = {}) {
         add(Args::job.kind, std::make_unique<arguments_of<Args>>(std::move(args)),

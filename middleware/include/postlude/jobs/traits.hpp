@@ -18,8 +18,9 @@ namespace postlude {
 enum class durability : std::uint8_t {
     /// In memory alone: lost when the process ends before it has run.
     memory = 1,
-    /// In memory while there is room. In the store when there is none, when the job has to wait for
-    /// a retry or a delay, and at shutdown. Without a store it behaves as `memory`.
+    /// In memory while there is room, and lost when the process dies meanwhile. In the store when
+    /// there is none, when the job has to wait for a retry or a delay, when other processes run it,
+    /// and at shutdown. Without a store it is of memory alone.
     spill = 2,
     /// In the store before the first byte of the response is written.
     durable = 3,
@@ -43,7 +44,8 @@ struct job_traits {
     std::chrono::milliseconds run_limit{0};
     /// 0 is taken first, 3 last.
     std::uint8_t priority = 1;
-    /// Members that never reach a log or a page; a dotted path names a member of a member.
+    /// Members whose values no error shows, and which `postlude::redacted` replaces; a dotted path
+    /// names a member of a member. The store, its views and `find` have them in clear.
     std::array<std::string_view, 8> secret{};
 
     constexpr unsigned most_attempts() const noexcept {
