@@ -19,7 +19,7 @@ struct welcome_mail {
     static constexpr postlude::job_traits job{.kind = "welcome_mail",
                                               .queue = "mail",
                                               .stored = postlude::durability::durable,
-                                              .secret = {"to"}};  // in no log and on no page
+                                              .secret = {"to"}};  // in no error message
 };
 BOOST_DESCRIBE_STRUCT(welcome_mail, (), (to, name))
 // [/readme-job]
@@ -60,7 +60,7 @@ postlude::dispatcher_options options(const char* file) {
 
 // [readme-enqueue]
 void sign_up(const std::string& email, const std::string& name, postlude::deferred& after) {
-    after.enqueue(welcome_mail{email, name}, {.tags = {"customer:" + email}});
+    after.enqueue(welcome_mail{email, name}, {.tags = {"customer:" + name}});
     after.enqueue(charge{"1001"}, {.delay = std::chrono::milliseconds(1)});
 }
 // [/readme-enqueue]

@@ -16,6 +16,7 @@
 #include <stdexcept>
 #include <string>
 #include <thread>
+#include <vector>
 
 namespace {
 
@@ -27,8 +28,11 @@ BOOST_DESCRIBE_STRUCT(welcome_mail, (), (to))
 
 using database = std::unique_ptr<PGconn, void (*)(PGconn*)>;
 
-void run(PGconn* connection, const char* sql) {
-    const std::unique_ptr<PGresult, void (*)(PGresult*)> result(PQexec(connection, sql), &PQclear);
+void run(PGconn* connection, const char* sql, const std::vector<const char*>& values = {}) {
+    const std::unique_ptr<PGresult, void (*)(PGresult*)> result(
+        PQexecParams(connection, sql, static_cast<int>(values.size()), nullptr, values.data(),
+                     nullptr, nullptr, 0),
+        &PQclear);
     const auto status = PQresultStatus(result.get());
     if (status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK) {
         throw std::runtime_error(PQerrorMessage(connection));
@@ -39,9 +43,7 @@ void run(PGconn* connection, const char* sql) {
 void sign_up(PGconn* connection, const std::string& email) {
     run(connection, "BEGIN");
     try {
-        const char* const values[] = {email.c_str()};
-        PQclear(PQexecParams(connection, "INSERT INTO accounts(email) VALUES($1)", 1, nullptr,
-                             values, nullptr, nullptr, 0));
+        run(connection, "INSERT INTO accounts(email) VALUES($1)", {email.c_str()});
         postlude::postgres::enqueue(connection, welcome_mail{email});
         if (!email.ends_with("@example.com")) {
             throw std::runtime_error("we know nobody there");
