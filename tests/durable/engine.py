@@ -7,6 +7,8 @@ import signal
 import subprocess
 import tempfile
 
+import pika
+
 from proxy import Proxy
 from support import PATIENCE, Failed, Place, require, wait_for
 
@@ -70,3 +72,26 @@ class EnginePlace(Place):
     def __exit__(self, *failure):
         super().__exit__(*failure)
         self.proxy.close()
+
+    def count_ready(self):
+        """How many jobs wait in the store, whoever knows them."""
+        if self.engine.name == "rabbitmq":
+            return count_in_broker(self.engine.url)
+        with self.client() as client:  # of any process that serves
+            return client.get("/stats")["ready"]
+
+
+def count_in_broker(url):
+    """A process that takes no jobs knows of no queue there, so this asks the broker."""
+    broker = pika.BlockingConnection(pika.URLParameters(url))
+    channel = broker.channel()
+    messages = 0
+    for kind in ("durable", "spill", "left", "right", "letter", "parcel"):
+        for lane in ("0", "1", "2", "3", "suspects"):
+            try:
+                queue = f"postlude.jobs.{kind}.{lane}"
+                messages += channel.queue_declare(queue, passive=True).method.message_count
+            except pika.exceptions.ChannelClosedByBroker:  # there is no such queue
+                channel = broker.channel()
+    broker.close()
+    return messages
