@@ -262,8 +262,9 @@ TEST_CASE_METHOD(committing, "redis: a clock that is ahead of the server's store
     const auto token = admin({"HGET", key("owners"), number});
     const detail::redis::scripts texts;
     const auto all = keys("*");
-    const auto answer = admin({"EVAL", texts.put, "1", key("meta"), number, token, "1000", "1",
-                               "9000000000000000", "P", "1", "fifo:0", "0", "0000000000000001"});
+    const auto answer =
+        admin({"EVAL", texts.put, "1", key("meta"), number, token, "1000", "1", "9000000000000000",
+               "0", "", "P", "1", "fifo:0", "0", "0000000000000001"});
     CHECK_THAT(answer, Catch::Matchers::StartsWith("POSTLUDECLOCK 1"));
     CHECK(admin({"HGET", key("before"), "0000000000000001"}) == "0");  // the empty text
     CHECK(admin({"EVAL", texts.undo, "1", key("meta")}) == "1");

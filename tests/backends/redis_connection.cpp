@@ -67,6 +67,26 @@ private:
     pid_t pid_ = 0;
 };
 
+/// Makes the shared server answer BUSY, as long as this lives.
+class busy_server {
+public:
+    busy_server() {
+        REQUIRE(eventually([this] { return admin_({"PING"}).starts_with("BUSY"); }));
+    }
+    busy_server(const busy_server&) = delete;
+    busy_server& operator=(const busy_server&) = delete;
+    ~busy_server() {
+        admin_({"SCRIPT", "KILL"});
+        endless_.join();
+    }
+
+private:
+    redis_setting soon_{"busy-reply-threshold", "1"};
+    redis_admin admin_;
+    redis_admin other_;
+    std::jthread endless_{[this] { other_({"EVAL", "while true do end", "0"}); }};
+};
+
 /// Kills the connections of all clients but its own.
 void cut_all() { redis_admin()({"CLIENT", "KILL", "TYPE", "normal"}); }
 
@@ -129,6 +149,48 @@ TEST_CASE("redis: connections that the server has cut are made again by the next
     use_all_connections(store);
 }
 
+TEST_CASE("redis: a server that was too busy to let a claim listen is asked again") {
+    const auto prefix = new_prefix();
+    const auto url = shared_redis().url() + "?prefix=" + prefix;
+    redis_store store(url);
+    redis_store other(url);
+    redis_admin admin;
+    const auto listeners = [&] { return admin({"PUBSUB", "NUMSUB", "{" + prefix + "}:wake"}); };
+    store.take();
+    admin({"CLIENT", "KILL", "TYPE", "pubsub"});
+    {
+        const busy_server busy;
+        const auto [code, text] =
+            what_fails([&] { store->claim(std::vector<std::size_t>{1}, patience); });
+        CHECK(code == errc::store_unavailable);
+    }
+    auto taken = std::async(std::launch::async, [&] {
+        return store->claim(std::vector<std::size_t>{1}, 2 * patience);
+    });
+    CHECK(eventually([&] { return listeners() == "{" + prefix + "}:wake 1"; }));
+    other.add(other.job());
+    CHECK(taken.get().size() == 1);
+}
+
+TEST_CASE("redis: a claim that waits looks by itself, and finds jobs that nobody told it of") {
+    const redis_user user("mute", {"~*", "resetchannels", "+@all"});
+    const auto prefix = new_prefix();
+    redis_store store(shared_redis().url() + "?prefix=" + prefix);
+    redis_store mute("redis://mute:user-secret@127.0.0.1:" + shared_redis().port() +
+                     "?prefix=" + prefix);
+    mute.add(mute.job());
+    CHECK(store.take().size() == 1);
+    const auto before = scripts_run();
+    auto taken = std::async(std::launch::async,
+                            [&] { return store->claim(std::vector<std::size_t>{1}, patience); });
+    // From now on it waits.
+    CHECK(eventually([&] { return scripts_run() > before; }));
+    const auto id = mute.add(mute.job());
+    const auto found = taken.get();
+    REQUIRE(found.size() == 1);
+    CHECK(found[0].job.id == id);
+}
+
 TEST_CASE("redis: a server that forgets its scripts is told them again") {
     redis_store store(new_redis_url());
     use_all_connections(store);
@@ -176,11 +238,11 @@ TEST_CASE("redis: what was in doubt is refused when it comes late") {
     const auto created = "1000000000000000";
     const auto id = "0000000000000001";
     admin({"MULTI"});
-    admin({"EVAL", texts.put, "1", meta, number, before, "1000", "1", created, "P", "1", "fifo:0",
-           "0", id});
+    admin({"EVAL", texts.put, "1", meta, number, before, "1000", "1", created, "0", "", "P", "1",
+           "fifo:0", "0", id});
     admin({"HSET", "{postlude}:jobs:0000000000000", id, "1000000000000000 0 0 0 0 0 {}"});
     admin({"EVAL", texts.undo, "1", meta});
-    admin({"EVAL", texts.commit.text(), "1", meta, number, before, "1000", "1", created});
+    admin({"EVAL", texts.commit.text(), "1", meta, number, before, "1000", "1", created, "0", ""});
     const auto late = admin({"EXEC"});
     CHECK_THAT(late, Contains("POSTLUDEOWNER"));
     CHECK(late.find("POSTLUDEOWNER") != late.rfind("POSTLUDEOWNER"));

@@ -104,6 +104,14 @@ private:
     postlude::detail::redis::connection server_;
 };
 
+/// How many scripts the shared server has run by their names.
+inline int scripts_run() {
+    const auto all = redis_admin()({"INFO", "commandstats"});
+    const std::string name = "cmdstat_evalsha:calls=";
+    const auto at = all.find(name);
+    return at == all.npos ? 0 : std::stoi(all.substr(at + name.size()));
+}
+
 inline std::string with_user(const std::string& user, const std::string& password) {
     return "redis://" + user + ":" + password + "@127.0.0.1:" + shared_redis().port() +
            "/0?prefix=" + new_prefix();

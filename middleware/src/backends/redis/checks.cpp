@@ -16,7 +16,7 @@ local hash, list, set, sorted = base .. 'probe:h', base .. 'probe:l', base .. 'p
 for _, command in ipairs({{'DEL', hash}, {'HSET', hash, 'a', '1'}, {'HGET', hash, 'a'},
     {'HMGET', hash, 'a'}, {'HGETALL', hash}, {'HKEYS', hash}, {'HVALS', hash}, {'HSCAN', hash, 0},
     {'HINCRBY', hash, 'a', 1}, {'HDEL', hash, 'a'}, {'RPUSH', list, 'a'}, {'LPUSH', list, 'a'}, {'LLEN', list},
-    {'LRANGE', list, 0, 0}, {'LPOP', list, 2}, {'SADD', set, 'a'}, {'SSCAN', set, 0},
+    {'LRANGE', list, 0, 0}, {'LINDEX', list, 0}, {'LPOP', list, 2}, {'SADD', set, 'a'}, {'SSCAN', set, 0},
     {'SCARD', set}, {'SISMEMBER', set, 'a'}, {'SMISMEMBER', set, 'a'},
     {'SREM', set, 'a'}, {'ZADD', sorted, 1, 'a'}, {'ZSCORE', sorted, 'a'}, {'ZCARD', sorted},
     {'ZCOUNT', sorted, 1, 1}, {'ZRANGE', sorted, 0, 0}, {'ZREM', sorted, 'a'},

@@ -72,9 +72,9 @@ std::vector<claimed_job> store::claim(std::span<const std::size_t> credits,
 
 /// Before looking for jobs, so that none is missed that comes after the look.
 void store::listen(deadline until) {
-    if (s_->has_news) {
+    if (s_->hears != listening::not_allowed) {
         s_->news.drain();
-        s_->has_news = s_->news.subscribe(to_.key("wake"), until);
+        s_->hears = s_->news.subscribe(to_.key("wake"), until);
     }
 }
 
@@ -85,13 +85,14 @@ bool store::wait_for_jobs(std::chrono::microseconds next_due, deadline until) {
     if (now >= until) {
         return false;
     }
-    auto wake = std::min(until, now + (s_->has_news ? options_.poll : poll_without_news));
+    const bool hears = s_->hears == listening::yes;
+    auto wake = std::min(until, now + (hears ? options_.poll : poll_without_news));
     if (next_due.count() >= 0 && next_due < wake - now) {
         wake = now + next_due;
     }
     const auto wait = std::chrono::ceil<std::chrono::milliseconds>(wake - now);
     std::array<pollfd, 2> both{
-        {{alarm_.descriptor(), POLLIN, 0}, {s_->has_news ? s_->news.descriptor() : -1, POLLIN, 0}}};
+        {{alarm_.descriptor(), POLLIN, 0}, {hears ? s_->news.descriptor() : -1, POLLIN, 0}}};
     ::poll(both.data(), both.size(), static_cast<int>(wait.count()));
     if (both[0].revents != 0 && alarm_.take()) {
         return false;
@@ -103,9 +104,10 @@ store::attempt store::try_claim(std::span<const std::size_t> credits, deadline u
     auto& server = s_->claims.server;
     const auto claim = ++s_->claim_count;
     for (;;) {
-        const auto lanes = s_->lanes.known();
+        const auto known = s_->lanes.known();
+        const auto& lanes = known->all();
         const auto build = [&](command& c, const std::string&) {
-            c.add(s_->owner.lease()).add(claim).add(lanes.size());
+            c.add(s_->owner.lease()).add(claim).add(lanes.size()).add(known->last());
             std::vector<std::array<std::vector<std::size_t>, priorities>> of(credits.size());
             for (std::size_t i = 0; i < lanes.size(); ++i) {
                 const auto group = s_->groups.find(lanes[i].kind);

@@ -255,16 +255,18 @@ reply connection::receive(deadline until) {
     }
 }
 
-bool connection::subscribe(const std::string& channel, deadline until) {
+listening connection::subscribe(const std::string& channel, deadline until) {
     if (subscribed_) {
-        return true;
+        return listening::yes;
     }
     const auto answer = call(command({"SUBSCRIBE", channel}), until);
     if (answer.is_error()) {
-        return false;
+        const auto why = answer.text();
+        const bool for_good = why.starts_with("NOPERM") || why.starts_with("ERR unknown command");
+        return for_good ? listening::not_allowed : listening::not_now;
     }
     subscribed_ = true;
-    return true;
+    return listening::yes;
 }
 
 void connection::drain() noexcept {

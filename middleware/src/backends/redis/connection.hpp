@@ -15,6 +15,9 @@ namespace postlude::detail::redis {
 /// The owner's token is not the server's any more: to be entered anew, and the call made again.
 struct owner_lost {};
 
+/// Whether what is published comes.
+enum class listening { yes, not_now, not_allowed };
+
 /// One connection, made by the first call that needs it and again after it broke. Whoever shares it
 /// between threads has a mutex for it.
 class connection {
@@ -42,9 +45,9 @@ public:
     bool was_full() const noexcept { return was_full_; }
     bool is_open() const noexcept { return transport_ != nullptr; }
 
-    /// From now on the server sends what is published there; connects when it is necessary. False
-    /// when the user may not.
-    bool subscribe(const std::string& channel, deadline until);
+    /// From now on the server sends what is published there, unless it has refused that; connects
+    /// when it is necessary.
+    listening subscribe(const std::string& channel, deadline until);
     /// What a subscribed connection is polled for; -1 when it is closed.
     int descriptor() const noexcept { return transport_ ? transport_->descriptor() : -1; }
     /// Takes what has come; closes the connection when it is at its end.

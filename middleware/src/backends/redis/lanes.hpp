@@ -6,6 +6,8 @@
 
 #include <functional>
 #include <map>
+#include <optional>
+#include <tuple>
 
 namespace postlude::detail::redis {
 
@@ -16,31 +18,52 @@ struct lane {
     std::uint8_t priority = 0;
 };
 
-/// The lanes of a store, as far as this process has seen them. For any thread.
-class lane_table {
+/// The lanes of a store as they were at one moment.
+class lane_list {
 public:
-    lane_table(registration& owner, script& make, std::string list)
-        : owner_(owner), make_(make), list_(std::move(list)) {}
-
-    /// The lane's number; makes it if there is none. Throws as `connection::run` does.
-    std::size_t number_of(const job_record& job, const std::string& token, connection& by,
-                          deadline until);
-    /// Reads those that others have made.
-    std::vector<lane> refresh(connection& by, deadline until);
-    std::vector<lane> known() const;
-    /// The server has lost them.
-    void forget();
+    /// @param entry as the server has it
+    void add(std::string_view entry);
+    const std::vector<lane>& all() const noexcept { return lanes_; }
+    std::size_t size() const noexcept { return lanes_.size(); }
+    /// The entry of the latest, which no other moment's list has unless it begins with this one.
+    const std::string& last() const noexcept { return last_; }
+    std::optional<std::size_t> number_of(const job_record& job) const;
 
 private:
     using key = std::tuple<std::string_view, std::string_view, std::uint8_t>;
     using stored_key = std::tuple<std::string, std::string, std::uint8_t>;
 
+    std::vector<lane> lanes_;
+    std::map<stored_key, std::size_t, std::less<>> numbers_;
+    std::string last_;
+};
+
+using lane_list_ptr = std::shared_ptr<const lane_list>;
+
+/// The lanes as far as this process has seen them. A server may have lost some, so each script that
+/// goes by their numbers is told the latest that the process knew. For any thread.
+class lane_table {
+public:
+    lane_table(registration& owner, script& make, std::string list)
+        : owner_(owner), make_(make), list_(std::move(list)) {}
+
+    lane_list_ptr known() const;
+    /// As the server has them.
+    lane_list_ptr refresh(connection& by, deadline until);
+    /// With one for the job, which it makes if there is none. Throws as `connection::run` does.
+    lane_list_ptr make(const job_record& job, const std::string& token, connection& by,
+                       deadline until);
+    /// The server has other ones.
+    void forget();
+
+private:
+    reply read(std::size_t from, connection& by, deadline until) const;
+
     registration& owner_;
     script& make_;
     const std::string list_;
     mutable std::mutex mutex_;
-    std::vector<lane> lanes_;
-    std::map<stored_key, std::size_t, std::less<>> numbers_;
+    lane_list_ptr lanes_ = std::make_shared<lane_list>();
 };
 
 }  // namespace postlude::detail::redis

@@ -51,7 +51,7 @@ std::vector<queue_stats> store::stats() {
 /// A question on its way through the store.
 struct store::search {
     const job_query& query;
-    std::vector<lane> lanes;
+    lane_list_ptr known;
     std::string lane_filter;  ///< as the script takes it
     std::set<job_id> seen;    ///< a scan may come by the same one twice
     std::vector<job_view> found;
@@ -70,8 +70,9 @@ std::vector<job_view> store::find(const job_query& query) {
     const std::lock_guard lock(s_->questions.mutex);
     search s{query, s_->lanes.refresh(s_->questions.server, soon()), {}, {}, {}};
     std::vector<std::string> ready;
-    for (std::size_t i = 0; i < s.lanes.size(); ++i) {
-        if (s.wants(s.lanes[i])) {
+    const auto& lanes = s.known->all();
+    for (std::size_t i = 0; i < lanes.size(); ++i) {
+        if (s.wants(lanes[i])) {
             for (const auto* const list : {"fifo:", "ready:", "suspect:"}) {
                 ready.push_back(list + std::to_string(i));
             }
@@ -132,7 +133,7 @@ void store::look_through(search& s, const std::string& source, std::span<const j
         position = answer[0].text();
         for (std::size_t i = 1; i + stored_job::size <= answer.size() && !s.has_enough();
              i += stored_job::size) {
-            auto view = stored_job(answer, i).view(s.lanes);
+            auto view = stored_job(answer, i).view(s.known->all());
             if (s.seen.insert(view.job.id).second) {
                 s.found.push_back(std::move(view));
             }

@@ -87,8 +87,10 @@ std::string write_lane(const lane& l) {
         .append(l.queue);
 }
 
-lane read_lane(std::string_view text) {
-    fields f(text);
+lane read_lane(std::string_view entry) {
+    fields f(entry);
+    f.number();
+    f.number();
     lane l;
     l.priority = f.number<std::uint8_t>();
     l.kind = f.text(f.number<std::size_t>());

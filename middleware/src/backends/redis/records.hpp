@@ -20,8 +20,9 @@ inline bool same_page(job_id a, job_id b) noexcept { return (a ^ b) < 4096; }
 /// 16 digits. @param time microseconds since 1970.
 std::string write_time(std::int64_t time);
 
+/// Without when and by whom it was made, with which its entry in the list begins.
 std::string write_lane(const lane& l);
-lane read_lane(std::string_view text);
+lane read_lane(std::string_view entry);
 
 /// A job as its page has it, appended.
 void write_body(command& to, const job_record& job, std::size_t lane, std::string_view created);

@@ -24,12 +24,11 @@ std::string new_secret() {
 }  // namespace
 
 registration::registration(const location& to, script& enter, std::chrono::milliseconds lease,
-                           format known, std::function<void()> on_renewal)
+                           format known)
     : to_(to),
       enter_(enter),
       lease_(std::to_string(std::chrono::microseconds(lease).count())),
       format_(known),
-      on_renewal_(std::move(on_renewal)),
       secret_(new_secret()) {}
 
 void registration::enter(connection& by, deadline until) {
@@ -70,7 +69,6 @@ void registration::renew(lock& held, connection& by, deadline until) {
     held.unlock();
     try {
         send(by, next, claims, until);
-        on_renewal_();
     } catch (...) {
         held.lock();
         busy_ = false;

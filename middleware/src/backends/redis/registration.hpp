@@ -5,7 +5,6 @@
 #include "backends/redis/connection.hpp"
 
 #include <condition_variable>
-#include <functional>
 #include <mutex>
 #include <vector>
 
@@ -23,8 +22,7 @@ struct format {
 /// the former one is refused by the server. For any thread.
 class registration {
 public:
-    registration(const location& to, script& enter, std::chrono::milliseconds lease, format known,
-                 std::function<void()> on_renewal);
+    registration(const location& to, script& enter, std::chrono::milliseconds lease, format known);
 
     /// Takes a number that no process ever had.
     void enter(connection& by, deadline until);
@@ -50,7 +48,6 @@ private:
     script& enter_;
     const std::string lease_;  ///< in microseconds
     const format format_;
-    const std::function<void()> on_renewal_;
     const std::string secret_;  ///< what all tokens of this process begin with
     std::uint32_t number_ = 0;
     std::mutex mutex_;

@@ -44,6 +44,11 @@ local function registered()
     return redis.call('HGET', base .. 'owners', me) == ARGV[2]
 end
 
+-- Who knows the lane that was made last knows all before it.
+local function knows_lanes(count, last)
+    return count == '0' or redis.call('LINDEX', base .. 'lanes', count - 1) == last
+end
+
 -- Of a user that may not, others find out when they look by themselves.
 local function wake()
     redis.pcall('PUBLISH', base .. 'wake', '')

@@ -3,15 +3,17 @@
 
 namespace postlude::detail::redis {
 
-// ARGV: owner, token, the lane's text. Answers its number.
+// ARGV: owner, token, the lane's text. Makes it if there is none. An entry begins with when and by
+// whom it was made, so that one that was lost and made anew is another one.
 const char* const lane_text = R"lua(
 if not registered() then return redis.error_reply('POSTLUDEOWNER is not registered') end
-local known = redis.call('HGET', base .. 'lane_numbers', ARGV[3])
-if known then return tonumber(known) end
+local number = redis.call('HGET', base .. 'lane_numbers', ARGV[3])
+local entry = number and redis.call('LINDEX', base .. 'lanes', number)
+if entry and string.match(entry, '^%d+ %d+ (.*)$') == ARGV[3] then return 1 end
 write_though_full()  -- a run's end may need it for a follow-up
-local number = redis.call('RPUSH', base .. 'lanes', ARGV[3]) - 1
-redis.call('HSET', base .. 'lane_numbers', ARGV[3], number)
-return number
+local count = redis.call('RPUSH', base .. 'lanes', now_text .. ' ' .. me .. ' ' .. ARGV[3])
+redis.call('HSET', base .. 'lane_numbers', ARGV[3], count - 1)
+return 1
 )lua";
 
 // A commit's jobs are texts that Lua would hash, each byte of them, and copy several times. So the
@@ -20,17 +22,20 @@ return number
 // the script has found. So what it must not have done is undone by the third: what it overwrites is
 // kept in `before` a transaction long, as an empty text if there was nothing.
 //
-// ARGV: owner, token, lease, claim, when they were created; then sections:
+// ARGV: owner, token, lease, claim, when they were created, how many lanes the caller knows, the
+// entry of the last of these; then sections:
 //   P, a number, where, delay, and so many ids: see `place`. Those that differ in where, delay or
 //      page have sections of their own.
 //   T, a number, and so many times id, tag: of all the jobs before. The last one.
 // Answers the server's time, and then a digit for each put (1: stored). Nothing is stored when the
-// server's clock is behind that of its caller.
+// server's clock is behind that of its caller, or when the caller's lanes are not those of the
+// store.
 const char* const put_text = R"lua(
 redis.call('DEL', base .. 'before')
 local known, early = registered(), created > now_text
+local in_order = known and not early and knows_lanes(ARGV[6], ARGV[7])
 local answers, stored, before, sections = {now_text}, {}, {}, {}
-local at = 6
+local at = 8
 while ARGV[at] == 'P' do
     local count = tonumber(ARGV[at + 1])
     local section = {where = ARGV[at + 2], delay = ARGV[at + 3], fresh = {}}
@@ -39,7 +44,7 @@ while ARGV[at] == 'P' do
     section.page = page_of(ids[1])
     for i, there in ipairs(get_all('jobs:' .. section.page, ids)) do
         local id = ids[i]
-        local is_new = known and not early and not there
+        local is_new = in_order and not there
         if is_new then
             stored[id] = true
             section.fresh[#section.fresh + 1] = id
@@ -70,6 +75,7 @@ end
 each('HSET', 'before', before)
 if not known then return redis.error_reply('POSTLUDEOWNER is not registered') end
 if early then return redis.error_reply('POSTLUDECLOCK ' .. now_text) end
+if not in_order then return redis.error_reply('POSTLUDELANES are others') end
 if problem then return {err = type(problem) == 'table' and problem.err or problem} end
 if ARGV[at] then add_tags(at + 1, stored) end
 end_placing()
@@ -94,8 +100,8 @@ if #before > 0 then redis.call('DEL', base .. 'before') end
 return 1
 )lua";
 
-// ARGV: owner, token, lease, claim, when follow-ups were created; then sections, each of a letter
-// and a number of entries:
+// ARGV: owner, token, lease, claim, when follow-ups were created, lanes as above; then sections,
+// each of a letter and a number of entries:
 //   D: settlements as done: id, claim.
 //   S: one settlement: id, claim, verdict, delay, reason.
 //   F: follow-ups of the S before: where, delay, and so many times id, text: see `place`. T: their
@@ -105,9 +111,10 @@ return 1
 const char* const commit_text = R"lua(
 if not registered() then return redis.error_reply('POSTLUDEOWNER is not registered') end
 if created > now_text then return redis.error_reply('POSTLUDECLOCK ' .. now_text) end
+if not knows_lanes(ARGV[6], ARGV[7]) then return redis.error_reply('POSTLUDELANES are others') end
 local claim = ARGV[4]
 local mine = 'claimed:' .. me
-local at = 6
+local at = 8
 local answers = {}
 local stored = {}
 local accepted = false
@@ -213,15 +220,17 @@ end_placing()
 return table.concat(answers)
 )lua";
 
-// ARGV: owner, token, lease, claim, how many lanes the caller knows; then for each group its
-// credit, how many priorities it has, and for each of these how many lanes, and their numbers.
-// Answers 1 when there are more lanes; or how many microseconds there are until a job is due (-1:
-// none is), the ids that were taken, their bodies, and what their runs begin with.
+// ARGV: owner, token, lease, claim, lanes as above; then for each group its credit, how many
+// priorities it has, and for each of these how many lanes, and their numbers.
+// Answers 1 when there are other lanes, or more; or how many microseconds there are until a job is
+// due (-1: none is), the ids that were taken, their bodies, and what their runs begin with.
 const char* const claim_text = R"lua(
 if not registered() then return redis.error_reply('POSTLUDEOWNER is not registered') end
-if redis.call('LLEN', base .. 'lanes') ~= tonumber(ARGV[5]) then return 1 end
+if redis.call('LLEN', base .. 'lanes') ~= tonumber(ARGV[5]) or not knows_lanes(ARGV[5], ARGV[6]) then
+    return 1
+end
 local claim = ARGV[4]
-local at = 6
+local at = 7
 local next_due = -1
 local suspect_free = not redis.call('HGET', base .. 'suspects', me)
 local ids, places, sources = {}, {}, {}

@@ -54,6 +54,10 @@ bool can_store(const put& p) {
            p.delay <= longest_delay;
 }
 
+bool same_lane(const job_record& a, const job_record& b) {
+    return a.kind == b.kind && a.queue == b.queue && a.priority == b.priority;
+}
+
 /// Those to be sent: a job whose id came before in the same commit is not.
 std::vector<const put*> storable(std::span<const put> puts) {
     const auto id_of = [](const put& p) { return p.job.id; };
@@ -102,7 +106,7 @@ session::session(const location& to, const open_options& asked, format known)
       news(to),
       others(to),
       questions(to),
-      owner(to, texts.enter, asked.lease, known, [this] { lanes.forget(); }),
+      owner(to, texts.enter, asked.lease, known),
       lanes(owner, texts.lane, to.key("lanes")),
       quarantine_after(asked.quarantine_after) {
     for (const auto& [kind, group] : asked.kinds) {
@@ -132,8 +136,10 @@ opened store::open(const open_options& options) {
     result.can = what_it_can(settings.empty() || syncs_always(settings));
     result.warnings = unwise(settings);
     // Who runs nothing has nothing to hear.
-    s->has_news = options.kinds.empty() || s->news.subscribe(to_.key("wake"), until);
-    if (!s->has_news) {
+    if (!options.kinds.empty()) {
+        s->hears = s->news.subscribe(to_.key("wake"), until);
+    }
+    if (s->hears == listening::not_allowed) {
         result.warnings.push_back(
             std::string("this user may not listen on the channel ")
                 .append(to_.key("wake"))
@@ -164,8 +170,7 @@ struct store::batch_writer {
     const location& to;
     const std::string& token;
     std::uint64_t claim;
-    connection& by;
-    deadline until;
+    lane_list_ptr lanes;
     std::string created = write_time(s.clock.now());
 
     using puts_view = std::span<const put* const>;
@@ -211,10 +216,10 @@ struct store::batch_writer {
 private:
     void begin(command& c) {
         c.add(s.owner.number()).add(token).add(s.owner.lease()).add(claim).add(created);
+        c.add(lanes->size()).add(lanes->last());
     }
     static bool go_together(const put& a, const put& b) {
-        return same_page(a.job.id, b.job.id) && a.job.kind == b.job.kind &&
-               a.job.queue == b.job.queue && a.job.priority == b.job.priority &&
+        return same_page(a.job.id, b.job.id) && same_lane(a.job, b.job) &&
                a.job.crashes == b.job.crashes && a.claimed == b.claimed && a.delay == b.delay;
     }
     template <class Write>
@@ -224,7 +229,7 @@ private:
             const auto other = std::ranges::find_if_not(
                 rest, [&](const put* p) { return go_together(first, *p); });
             const auto n = static_cast<std::size_t>(other - rest.begin());
-            write(rest.first(n), s.lanes.number_of(first.job, token, by, until));
+            write(rest.first(n), lanes->number_of(first.job).value());
             rest = rest.subspan(n);
         }
     }
@@ -382,10 +387,38 @@ void store::send(parts& p, deadline until) {
              "the server forgets its scripts or sets its clock back again and again");
 }
 
+/// Among which there is one for each of its jobs. All of one moment, so that the last of them
+/// vouches for the others.
+lane_list_ptr store::lanes_for(const parts& p, const std::string& token, deadline until) {
+    auto lanes = s_->lanes.known();
+    lane_list_ptr before;
+    const job_record* last = nullptr;
+    const auto have = [&](const put& one) {
+        if (!can_store(one) || (last != nullptr && same_lane(*last, one.job))) {
+            return;
+        }
+        last = &one.job;
+        if (!lanes->number_of(one.job)) {
+            lanes = s_->lanes.make(one.job, token, p.by, until);
+        }
+    };
+    while (before != lanes) {
+        before = lanes;
+        last = nullptr;
+        for (const auto* const one : p.sent) {
+            have(*one);
+        }
+        for (const auto& one : p.settlements) {
+            std::ranges::for_each(one.follow_ups, have);
+        }
+    }
+    return lanes;
+}
+
 /// Sends what has no answer yet. False: something has to be sent again.
 bool store::try_parts(parts& p, const std::string& token, deadline until) {
     auto& server = p.by;
-    batch_writer w{*s_, to_, token, p.claim, server, until};
+    batch_writer w{*s_, to_, token, p.claim, lanes_for(p, token, until)};
     if (p.stored) {
         const auto answer = server.run(s_->texts.commit, w.settle(p.settlements), until);
         if (is_fine(answer, server)) {
@@ -431,6 +464,8 @@ bool store::is_fine(const reply_view& answer, connection& by) {
         std::int64_t now = 0;
         std::from_chars(error.data() + error.find(' ') + 1, error.data() + error.size(), now);
         s_->clock.correct(now);
+    } else if (error.starts_with("POSTLUDELANES")) {
+        s_->lanes.forget();
     } else if (error.starts_with("NOSCRIPT")) {
         s_->texts.commit.set_name({});
     } else {

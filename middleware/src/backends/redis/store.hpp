@@ -76,7 +76,7 @@ struct session {
     std::exception_ptr refusal;  ///< of a commit that is in doubt, for the next one to say
     std::map<std::string, std::size_t, std::less<>> groups;  ///< by kind
     std::atomic<std::uint64_t> claim_count{0};
-    bool has_news = true;  ///< the user may listen
+    listening hears = listening::yes;  ///< of what `news` is for
     unsigned quarantine_after = 3;
 };
 
@@ -128,6 +128,7 @@ private:
     }
 
     struct parts;
+    lane_list_ptr lanes_for(const parts& p, const std::string& token, deadline until);
     commit_result commit_by(connection& by, std::span<const put> puts,
                             std::span<const settlement> settlements);
     commit_result try_commit(parts p, deadline until);

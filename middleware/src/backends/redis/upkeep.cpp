@@ -40,7 +40,7 @@ std::vector<rescued_job> store::rescue(std::size_t limit) {
     const std::lock_guard lock(s_->others.mutex);
     auto& server = s_->others.server;
     std::vector<rescued_job> rescued;
-    std::vector<lane> lanes;
+    lane_list_ptr known;
     while (rescued.size() < limit) {
         const auto until = soon();
         const auto size = std::min(limit - rescued.size(), script_size);
@@ -48,9 +48,10 @@ std::vector<rescued_job> store::rescue(std::size_t limit) {
             run(server, s_->texts.rescue, until,
                 [&](command& c, const std::string&) { c.add(size).add(s_->quarantine_after); });
         if (answer.size() > 0) {
-            lanes = s_->lanes.refresh(server, until);
+            known = s_->lanes.refresh(server, until);
         }
         for (std::size_t i = 0; i + 3 < answer.size(); i += 4) {
+            const auto& lanes = known->all();
             const auto lane = static_cast<std::size_t>(answer[i + 1].integer());
             rescued.push_back({read_id(answer[i].text()),
                                lane < lanes.size() ? lanes[lane].kind : std::string(),
