@@ -117,6 +117,42 @@ TEST_CASE("a handler that returns without a response is answered with 500 and lo
     CHECK(running.log.count({"returned without a response"}) == 1);
 }
 
+TEST_CASE("an interim response of a handler's is answered with 500, and the next request in turn") {
+    test::running_server running;
+    outcome seen;
+    const auto code = GENERATE(status::continue_, status::switching_protocols, status::processing);
+    running.server.get("/function", [&](const request&, deferred& after) {
+        seen.register_both(after);
+        return text(code, "");
+    });
+    running.server.get("/coroutine", [&](const request&, deferred& after) -> awaitable<response> {
+        seen.register_both(after);
+        co_return text(code, "");
+    });
+    running.server.stream(verb::get, "/stream", [&](exchange& e) -> awaitable<void> {
+        seen.register_both(e.after());
+        co_await e.begin(text(code, ""));
+    });
+    running.server.get("/next", [](const request&, deferred&) { return text(status::ok, "next"); });
+    running.start();
+    for (const std::string target : {"/function", "/coroutine", "/stream"}) {
+        INFO(target);
+        auto client = running.connect();
+        client.send("GET " + target + " HTTP/1.1\r\nHost: t\r\n\r\n" +
+                    "GET /next HTTP/1.1\r\nHost: t\r\n\r\n");
+        const auto first = client.read();
+        REQUIRE(first);
+        CHECK(first->result() == status::internal_server_error);
+        const auto second = client.read();
+        REQUIRE(second);
+        CHECK(second->body() == "next");
+        CHECK(running.log.count({target, "interim"}) == 1);
+    }
+    CHECK(running.stop().clean());
+    CHECK(seen.handled == 0);
+    CHECK(seen.failed == 3);
+}
+
 TEST_CASE("a streamed response that was refused work is a whole 503") {
     server_options options;
     options.dispatcher.pool.default_queue.capacity = 1;

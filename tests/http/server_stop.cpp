@@ -2,10 +2,13 @@
 // The end of a server: by a call, and by signals to a process of its own.
 #include "postlude/http/server.hpp"
 
+#include "postlude/http/exchange.hpp"
 #include "support/catch.hpp"
 #include "support/child_program.hpp"
 #include "support/running_server.hpp"
 
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
@@ -17,11 +20,13 @@
 using namespace std::chrono_literals;
 using postlude::deferred;
 using postlude::when;
+using postlude::http::exchange;
 using postlude::http::request;
 using postlude::http::response;
 using postlude::http::server_options;
 using postlude::http::status;
 using postlude::http::text;
+using postlude::http::verb;
 
 namespace {
 
@@ -150,6 +155,41 @@ TEST_CASE("during a stop, responses in flight are finished and may still registe
     stopper.join();
     CHECK(ran == 2);
     CHECK(running.counters().completed == 2);
+}
+
+TEST_CASE("a stop goes on though a function given to on_stop throws what is no exception") {
+    test::running_server running;
+    std::atomic<bool> waits{false};
+    running.server.stream(verb::get, "/", [&](exchange& e) -> boost::asio::awaitable<void> {
+        boost::asio::steady_timer timer(co_await boost::asio::this_coro::executor, 1h);
+        e.on_stop([&timer] {
+            timer.cancel();
+            throw 1;
+        });
+        waits = true;
+        co_await timer.async_wait(boost::asio::as_tuple(boost::asio::use_awaitable));
+        co_await e.respond(text(status::ok, "in time"));
+    });
+    running.start();
+    auto client = running.connect();
+    client.send("GET / HTTP/1.1\r\nHost: test\r\n\r\n");
+    REQUIRE(test::eventually([&] { return waits.load(); }));
+    CHECK(running.stop().clean());
+    CHECK(client.read()->body() == "in time");
+    CHECK(running.log.count({"exchange::on_stop failed", "no std::exception"}) == 1);
+}
+
+TEST_CASE("a thread goes on serving though something on its loop throws what is no exception") {
+    test::running_server running;
+    running.server.get("/", [](const request&, deferred&) -> boost::asio::awaitable<response> {
+        boost::asio::post(co_await boost::asio::this_coro::executor, [] { throw 1; });
+        co_return text(status::ok, "x");
+    });
+    running.start();
+    CHECK(running.connect().get("/").body() == "x");
+    CHECK(running.connect().get("/").body() == "x");
+    CHECK(running.stop().clean());
+    CHECK(running.log.count({"a thread that serves threw", "no std::exception"}) == 2);
 }
 
 TEST_CASE("a coroutine that does not end in time is cancelled, and its list abandoned") {

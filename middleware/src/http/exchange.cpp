@@ -104,6 +104,10 @@ awaitable<void> exchange_state::begin() {
     if (postlude::detail::has_forged_field(head)) {
         throw system_error(errc::bad_header, "exchange::begin");
     }
+    if (head.result_int() < 200) {
+        throw system_error(errc::bad_option,
+                           "exchange::begin: the status is that of an interim response");
+    }
     co_await s.commit(head.result_int(), *after_);
     const bool refused = after_->refused();
     if (!reader_->body_done() || reader_->refusal() || !reader_->keep_alive() ||

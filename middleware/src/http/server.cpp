@@ -128,6 +128,9 @@ void server::state::start_threads() {
             } catch (const std::exception& e) {
                 self->service.work.pool().logger().error("a thread that serves threw: {}",
                                                          e.what());
+            } catch (...) {
+                self->service.work.pool().logger().error(
+                    "a thread that serves threw something that is no std::exception");
             }
         }
         const std::lock_guard lock(self->mutex);

@@ -131,6 +131,9 @@ void session::announce_stop() {
         } catch (const std::exception& e) {
             self->service_.log().error("a function given to exchange::on_stop failed: {}",
                                        e.what());
+        } catch (...) {
+            self->service_.log().error("a function given to exchange::on_stop failed: {}",
+                                       no_exception);
         }
     });
 }
@@ -275,6 +278,7 @@ bool session::handle_now(std::optional<answer>& made) {
     auto res = service_.routes.handle_now(parts.match, parts.req, parts.after);
     handled_ = nullptr;
     pace_.pass(phase::writing);
+    make_sound(res, parts.req, parts.after);
     if (parts.after.has_jobs() && parts.after.must_commit(res.result_int())) {
         struct rest {
             exchange_parts parts;
@@ -339,6 +343,7 @@ awaitable<bool> session::serve(exchange_parts& parts) {
     list_ = &after;
     auto res = co_await service_.routes.handle(match, req, after, nullptr);
     handled_ = nullptr;
+    make_sound(res, req, after);
     co_return co_await answer_when_stored(res, req, after, stays);
 }
 
@@ -462,6 +467,7 @@ awaitable<bool> session::serve_whole(exchange_parts& parts) {
     if (failed) {
         state.finish(res);
     }
+    make_sound(res, req, after);
     co_return co_await answer_when_stored(res, req, after, stays);
 }
 

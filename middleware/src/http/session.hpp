@@ -120,6 +120,8 @@ private:
     boost::asio::awaitable<bool> serve(request_reader& reader);
     boost::asio::awaitable<bool> serve(exchange_parts& parts);
     boost::asio::awaitable<bool> serve_whole(exchange_parts& parts);
+    /// Makes a response that can't be sent a 500: before its jobs are stored for it.
+    void make_sound(response& res, const request& req, const deferred& after);
     /// Writes a response when its request's jobs are stored.
     boost::asio::awaitable<bool> answer_when_stored(response& res, const request& req,
                                                     deferred& after, bool stays);
@@ -132,6 +134,7 @@ private:
     boost::asio::awaitable<boost::system::error_code> send(
         std::span<const boost::asio::const_buffer> pieces, std::size_t& sent);
 
+    /// @param res as `make_sound` leaves it.
     /// @param req null for what was no request.
     answer compose(response&& res, const request* req, deferred& after, bool stays);
     /// Writes what can be without waiting. True when all was, or on an error.

@@ -29,6 +29,23 @@ std::span<const asio::const_buffer> as_span(std::span<const asio::const_buffer> 
 
 }  // namespace
 
+void session::make_sound(response& res, const request& req, const deferred& after) {
+    if (res.result_int() < 200) {
+        service_.log().error(
+            "the response to {} has the status {}, of an interim response, which is no answer; it "
+            "is answered with 500 (request {})",
+            path(req), res.result_int(), after.request_id());
+    } else if (postlude::detail::has_forged_field(res)) {
+        service_.log().error(
+            "the response to {} has a field or a reason with a line end or a NUL in it; it is "
+            "answered with 500 (request {})",
+            path(req), after.request_id());
+    } else {
+        return;
+    }
+    res = text(status::internal_server_error, "The server failed.\n");
+}
+
 awaitable<bool> session::answer_when_stored(response& res, const request& req, deferred& after,
                                             bool stays) {
     if (after.has_jobs()) {
@@ -50,20 +67,13 @@ session::answer session::compose(response&& res, const request* req, deferred& a
         stays = false;
         res.keep_alive(false);
     }
-    if (postlude::detail::has_forged_field(res)) {
-        service_.log().error(
-            "the response to {} has a field or a reason with a line end or a NUL in it; it is "
-            "answered with 500 (request {})",
-            req ? path(*req) : "-", after.request_id());
-        res = text(status::internal_server_error, "The server failed.\n");
-        res.keep_alive(stays);
-    }
     stays = stays && res.keep_alive();
     stamp lines(res, after);
     const auto tasks = after.size();
     const auto status = after.refused() ? 503U : res.result_int();
-    answer a{postlude::detail::compose(std::move(res), after, std::allocator<char>{}, lines.text()),
-             stays, status, tasks};
+    answer a{
+        postlude::detail::compose_sound<response>(res, after, std::allocator<char>{}, lines.text()),
+        stays, status, tasks};
     if (service_.options.access_log) {
         a.id = after.request_id();
         if (req) {

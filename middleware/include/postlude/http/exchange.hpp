@@ -53,7 +53,8 @@ public:
     /// Begins a response: its header, and its body's first piece, if it has one. With a
     /// Content-Length the body must come to that; else it is chunked, or ends with the connection
     /// where the client speaks HTTP/1.0. If the list was refused work (`deferred::refused`), a 503
-    /// is sent instead, and the error is errc::full.
+    /// is sent instead, and the error is errc::full. Other errors: errc::bad_header for a line end
+    /// or a NUL in a field or the reason, errc::bad_option for a status below 200.
     boost::asio::awaitable<void> begin(response head);
 
     /// Sends a piece of the body. Returns when the system has taken it. The response ends when the

@@ -18,7 +18,9 @@ namespace postlude::http {
 /// A function must not block for long: it holds one of the threads that serve. A coroutine runs
 /// on the connection's strand. Both references live until the handler has returned; what a task
 /// needs of them is captured by value. What a handler throws is logged with the request's id and
-/// answered with 500. It may be called from several threads at once, for different connections.
+/// answered with 500; so is a response that can't be sent: with a status below 200, or a line end
+/// or a NUL in a field or the reason. It may be called from several threads at once, for different
+/// connections.
 using handler =
     std::variant<std::function<response(const request&, deferred&)>,
                  std::function<boost::asio::awaitable<response>(const request&, deferred&)>>;

@@ -101,21 +101,15 @@ bool begin(outgoing<Allocator>& out, const response_facts& facts, deferred& afte
     return false;
 }
 
+/// Of a response without a forged field.
 /// @param response a reference to it, or it itself, to be held until it is written.
 /// @param extra as for `begin`.
 template <class Response, class Body, class Fields, class Allocator>
-outgoing<Allocator> compose_message(beast_http::response<Body, Fields>& response, deferred& after,
-                                    const Allocator& allocator, std::string_view extra = {}) {
+outgoing<Allocator> compose_sound(beast_http::response<Body, Fields>& response, deferred& after,
+                                  const Allocator& allocator, std::string_view extra = {}) {
     outgoing<Allocator> out(allocator);
     std::size_t fields_size;
-    auto facts = facts_of(response, fields_size);
-    if (has_forged_field(response)) {
-        facts.status = 500;
-        if (begin(out, facts, after, extra)) {
-            out.error = errc::bad_header;
-        }
-        return out;
-    }
+    const auto facts = facts_of(response, fields_size);
     if (!begin(out, facts, after, extra)) {
         return out;
     }
@@ -136,15 +130,31 @@ outgoing<Allocator> compose_message(beast_http::response<Body, Fields>& response
     return out;
 }
 
+/// @param response as for `compose_sound`.
+template <class Response, class Body, class Fields, class Allocator>
+outgoing<Allocator> compose_message(beast_http::response<Body, Fields>& response, deferred& after,
+                                    const Allocator& allocator) {
+    if (!has_forged_field(response)) {
+        return compose_sound<Response>(response, after, allocator);
+    }
+    outgoing<Allocator> out(allocator);
+    std::size_t fields_size;
+    auto facts = facts_of(response, fields_size);
+    facts.status = 500;
+    if (begin(out, facts, after)) {
+        out.error = errc::bad_header;
+    }
+    return out;
+}
+
 template <class Body, class Fields, class Allocator>
 auto compose(beast_http::response<Body, Fields>* response, deferred& after, const Allocator& a) {
     return compose_message<beast_http::response<Body, Fields>&>(*response, after, a);
 }
 
 template <class Body, class Fields, class Allocator>
-auto compose(beast_http::response<Body, Fields>&& response, deferred& after, const Allocator& a,
-             std::string_view extra = {}) {
-    return compose_message<beast_http::response<Body, Fields>>(response, after, a, extra);
+auto compose(beast_http::response<Body, Fields>&& response, deferred& after, const Allocator& a) {
+    return compose_message<beast_http::response<Body, Fields>>(response, after, a);
 }
 
 template <class Allocator>
