@@ -101,8 +101,8 @@ TEST_CASE("a busy strand holds up nobody else's work on its loop") {
     const test::door_opener opener(door);
     const auto strand = asio::make_strand(loop);
     asio::post(strand, [&, door] {
-        request(d, ran, strand);
         asio::post(strand, [door] { door.wait(); });
+        request(d, ran, strand);
     });
     std::jthread first([&] { loop.run(); });
     std::jthread second([&] { loop.run(); });

@@ -9,6 +9,7 @@
 #include <sys/ioctl.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <charconv>
 #include <chrono>
@@ -65,9 +66,9 @@ public:
 };
 
 /// So that all that is sent meanwhile comes together.
-test::http_client hold(test::running_server& running) {
+test::http_client hold(test::running_server& running, std::string_view target = "/hold") {
     auto holder = running.connect();
-    holder.send(request_for("/hold"));
+    holder.send(request_for(target));
     return holder;
 }
 
@@ -184,6 +185,11 @@ TEST_CASE("where handlers take their time, responses do not wait for each other"
     std::vector<watched_client> clients;
     std::atomic<std::size_t> handled{0};
     std::atomic<std::size_t> written_before{0};
+    std::array<gate, 4> all_sent;
+    running.server.get("/hold/{round}", [&](const request& req, deferred&) {
+        all_sent.at(number(req.param("round"))).wait();
+        return text(status::ok, "held");
+    });
     running.server.get("/slow", [&](const request&, deferred&) {
         // How many of the others have their response already?
         std::size_t written = 0;
@@ -199,11 +205,15 @@ TEST_CASE("where handlers take their time, responses do not wait for each other"
     running.start();
     for (std::size_t i = 0; i < many; ++i) {
         clients.emplace_back(running.server.port());
+        clients.back().get("/none");
     }
-    for (int round = 0; round < 4; ++round) {
+    for (std::size_t round = 0; round != all_sent.size(); ++round) {
+        auto holder = hold(running, "/hold/" + std::to_string(round));
         for (auto& client : clients) {
             client.send(request_for("/slow"));
         }
+        all_sent[round].open();
+        CHECK(holder.read()->body() == "held");
         REQUIRE(test::eventually([&] {
             return std::ranges::all_of(clients, [](auto& c) { return c.arrived() != 0; });
         }));

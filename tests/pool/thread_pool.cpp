@@ -16,6 +16,7 @@
 #include <fstream>
 #include <future>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <set>
 #include <thread>
@@ -339,10 +340,15 @@ TEST_CASE("a task can register more work, which is refused once the pool drains"
 
 TEST_CASE("a drain names every task that it gives up: waiting, running, and stopped") {
     const test::captured_log log;
+    std::atomic<bool> endless_ended{false};
     thread_pool pool({.threads = 2, .logger = log.logger()});
     test::door door;
     const test::door_opener opener(door);
-    REQUIRE_FALSE(pool.try_run([door] { door.wait(); }, {.name = "endless"}));
+    REQUIRE_FALSE(pool.try_run(
+        [door, end = std::shared_ptr<void>(nullptr, [&](void*) { endless_ended = true; })] {
+            door.wait();
+        },
+        {.name = "endless"}));
     std::atomic<bool> polite_runs{false};
     REQUIRE_FALSE(pool.try_run(
         [&](task_context& context) {
@@ -374,6 +380,7 @@ TEST_CASE("a drain names every task that it gives up: waiting, running, and stop
 
     // What ends later changes no count.
     door.open();
+    REQUIRE(test::eventually([&] { return endless_ended.load(); }));
     CHECK(pool.drain(1s).lost.empty());
     CHECK(pool.counters().lost == 3);
     CHECK(pool.counters().completed == 0);

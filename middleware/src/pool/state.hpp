@@ -32,7 +32,6 @@ struct run_note {
     std::uint64_t run = 0;
     monitor_clock::time_point since;
     std::chrono::milliseconds report_after{0};  ///< grows with each report; 0 before the first
-    bool overrunning = false;
 };
 
 struct worker {

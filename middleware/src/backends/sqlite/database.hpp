@@ -31,7 +31,6 @@ public:
 
     sqlite3* handle() const noexcept { return handle_.get(); }
     const std::filesystem::path& file() const noexcept { return file_; }
-    void set_busy_timeout(std::chrono::milliseconds timeout) noexcept { busy_.timeout = timeout; }
 
     /// Runs statements that return nothing of interest.
     void execute(const char* sql);
