@@ -144,9 +144,34 @@ TEST_CASE("a list that is destroyed after its commit, without a response, has fa
         after.enqueue(durable_mail{"the operator"}, {.when = when::failed});
         REQUIRE_FALSE(commit(after, 200));
     }
+    CHECK(test::eventually([&] { return sent.size() == 1; }));
     CHECK(at_rest(work));
     CHECK(sent.lines() == std::vector<std::string>{"the operator"});
     CHECK(test::eventually([&] { return work.find({}).size() <= 1; }));
+}
+
+TEST_CASE("a durable job of a list that is abandoned is stored, and its place is free again") {
+    const auto condition = GENERATE(when::failed, when::always);
+    job_world world;
+    journal sent;
+    test::door door;
+    dispatcher work(world.options(mailers(sent)));
+    const test::door_opener opener(door);
+    REQUIRE_FALSE(work.try_run([door] { door.wait(); }));
+    REQUIRE(door.wait_for_waiters(1));
+    {
+        deferred after(work);
+        after.enqueue(durable_mail{"the operator"}, {.when = condition});
+    }
+    CHECK(test::eventually([&] { return work.find({}).size() == 1; }));
+    CHECK(work.counters().discarded == 1);
+    CHECK(sent.size() == 0);
+    door.open();
+    CHECK(test::eventually([&] { return work.job_counters().completed == 1; }));
+    CHECK(at_rest(work));
+    CHECK(sent.size() == 1);
+    CHECK(work.job_counters().handed_over == 1);
+    CHECK(test::eventually([&] { return work.counters().left == 0; }));
 }
 
 TEST_CASE("a list may be destroyed while another handle to it commits") {

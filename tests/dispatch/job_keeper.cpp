@@ -120,6 +120,34 @@ TEST_CASE("leases are renewed between the parts of a long rescue") {
     CHECK(rescues.renewed_between());
 }
 
+TEST_CASE("a job that has ended is not asked to stop when its lease is lost behind it") {
+    job_world world;
+    journal sent;
+    test::door door;
+    auto options = world.options(mailers(sent, [door](job_context&) { door.wait(); }));
+    options.jobs.lease = 1s;
+    dispatcher work(std::move(options));
+    const test::door_opener opener(door);
+    const test::releaser end(world.trouble);
+    CHECK(test::request_with(work, durable_mail{"ada"}) == 200);
+    REQUIRE(door.wait_for_waiters(1));
+    world.trouble->hold(call::renew);
+    REQUIRE(world.trouble->wait_for_held(call::renew));
+    world.trouble->hold(call::commit);
+    door.open();
+    REQUIRE(world.trouble->wait_for_held(call::commit));
+    world.pass(3s);
+    const auto other = world.store.connect();
+    other->open({});
+    REQUIRE(other->rescue(10).size() == 1);
+    const auto before = world.trouble->count(call::renew);
+    world.trouble->release(call::renew);
+    REQUIRE(world.trouble->wait_for_count(call::renew, before + 1));
+    CHECK(world.log.count({"asked to stop"}) == 0);
+    world.trouble->release(call::commit);
+    CHECK(eventually([&] { return work.job_counters().revoked == 1; }));
+}
+
 TEST_CASE("what failed of the keeper's work is tried again soon, not at its next turn") {
     job_world world;
     journal sent;

@@ -300,6 +300,50 @@ TEST_CASE(
     CHECK(way_of(world, id) == std::vector<std::string>{"enqueued", "claimed", "given back"});
 }
 
+TEST_CASE("an end without time closes the store of an idle dispatcher all the same") {
+    [[maybe_unused]] const auto round = GENERATE(range(0, 10));  // the threads may be quick
+    job_world world;
+    journal sent;
+    dispatcher work(world.options(mailers(sent)));
+    CHECK(request_with(work, durable_mail{"ada"}) == 200);
+    REQUIRE(test::at_rest(work));
+    CHECK(work.shutdown(0ms).clean());
+    CHECK(world.trouble->ended());
+}
+
+TEST_CASE("at an end without time a job is lost or in the store, and never both") {
+    [[maybe_unused]] const auto round = GENERATE(range(0, 10));  // the threads may be quick
+    job_world world;
+    journal begun;
+    test::door door;
+    auto work = std::make_unique<dispatcher>(world.options(waiting_at(door, begun)));
+    const test::door_opener opener(door);
+    CHECK(request_with(*work, spill_mail{"ada"}) == 200);
+    REQUIRE(door.wait_for_waiters(1));
+    const auto report = work->shutdown(0ms);
+    door.open();
+    work.reset();
+    REQUIRE(eventually([&] { return world.trouble->ended(); }));
+    CHECK(report.lost.size() + count(world, {.state = job_state::ready}) == 1);
+}
+
+TEST_CASE("a job whose request fails when the store is closed is named: it can't be withdrawn") {
+    const bool claimed = GENERATE(true, false);
+    job_world world;
+    journal sent;
+    auto options = world.options(mailers(sent));
+    options.jobs.runs_jobs = claimed;
+    dispatcher work(std::move(options));
+    deferred after(work);
+    after.enqueue(durable_mail{"ada"});
+    REQUIRE_FALSE(commit(after, 200));
+    work.shutdown(50ms);
+    CHECK(respond(after, 500) == 500);
+    CHECK(world.log.count({"may run although its request was answered with an error"}) == 1);
+    CHECK(work.job_counters().left == 0);
+    CHECK(adds_up(work.job_counters()));
+}
+
 TEST_CASE("a question that was answered before is nothing to give up at an end without time") {
     job_world world;
     journal sent;

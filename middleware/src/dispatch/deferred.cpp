@@ -21,6 +21,9 @@ namespace {
 
 using phase = detail::list_state::phase;
 
+/// Of a slot whose job goes another way. No outcome fulfils it.
+constexpr when never{0xff};
+
 bool wanted(when condition, const detail::list_state& list) noexcept {
     switch (condition) {
     case when::handled: return list.handled;
@@ -112,6 +115,9 @@ void settle_jobs(detail::list_state& list) noexcept {
             continue;  // it could not be stored by itself: counted already
         } else if (runs) {
             job->service->release(job);
+            if (job->slot && job->way == detail::job::route::stored) {
+                job->slot->condition = never;
+            }
         } else {
             job->service->discard(job, list.refused);
         }
@@ -281,6 +287,7 @@ void deferred::list_routed(detail::job_ptr job) {
                          : place(detail::job_run(job), options, {});
         slot.name = service.name_of(*job);
         slot.kept = true;
+        job->slot = &slot;
     }
     list.jobs->push_back(std::move(job));
     if (list.now == phase::ended) {
@@ -316,6 +323,7 @@ void deferred::committed(boost::system::error_code ec) noexcept {
 
 deferred deferred::hold_for_commit() noexcept {
     deferred other(*dispatcher_, record_);
+    other.commits_ = std::exchange(commits_, false);  // by an earlier commit
     if (record_) {
         record_->refs.fetch_add(1, std::memory_order_relaxed);
     }

@@ -104,7 +104,7 @@ void job_writer::answer(const commit_result& result) {
         writing_.requests.clear();
     }
     if (!withdrawn.empty()) {
-        service_.withdraw(std::move(withdrawn));
+        service_.withdraw(withdrawn);
     }
     for (auto& [waiter, ec] : answers) {
         commit_waiter::finish(std::move(waiter), ec);
@@ -140,7 +140,7 @@ void job_writer::take_back(std::span<const put> puts, std::span<const put_result
         if (results[k].what == put_result::outcome::refused) {
             continue;
         }
-        if (puts[k].claimed && results[k].what == put_result::outcome::stored) {
+        if (puts[k].claimed && results[k].what == put_result::outcome::stored && !abandoned_) {
             waiting_.endings.push_back(
                 {nullptr, {results[k].held, verdict::withdrawn, {}, "its request failed", {}}, {}});
         } else {

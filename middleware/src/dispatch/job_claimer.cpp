@@ -31,7 +31,7 @@ void job_claimer::start() {
         queue.prefetch = 2 * queue.workers;
     }
     looked_ = clock::now();
-    thread_ = std::thread([this, keep_alive = service_.shared_from_this()] { run(); });
+    thread_.start([this, keep_alive = service_.shared_from_this()] { run(); });
 }
 
 void job_claimer::wake() noexcept {
@@ -105,8 +105,6 @@ void job_claimer::run() {
                               [this] { return stopping_; });
         }
     }
-    ended_ = true;
-    changed_.notify_all();
 }
 
 void job_claimer::claim() {
@@ -175,7 +173,7 @@ void job_claimer::look_at_backlog(const std::vector<std::size_t>& got) {
 }
 
 void job_claimer::stop_claiming() {
-    if (!thread_.joinable()) {
+    if (!thread_.started()) {
         return;
     }
     {
@@ -187,19 +185,8 @@ void job_claimer::stop_claiming() {
 }
 
 bool job_claimer::stop(clock::time_point until) {
-    if (!thread_.joinable()) {
-        return true;
-    }
     stop_claiming();
-    std::unique_lock lock(mutex_);
-    const bool ended = changed_.wait_until(lock, until, [this] { return ended_; });
-    lock.unlock();
-    if (ended) {
-        thread_.join();
-    } else {
-        thread_.detach();  // it keeps the service alive
-    }
-    return ended;
+    return thread_.join(until);
 }
 
 }  // namespace postlude::detail

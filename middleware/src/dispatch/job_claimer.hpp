@@ -2,11 +2,12 @@
 #ifndef POSTLUDE_SRC_DISPATCH_JOB_CLAIMER_HPP
 #define POSTLUDE_SRC_DISPATCH_JOB_CLAIMER_HPP
 
+#include "dispatch/store_thread.hpp"
+
 #include <chrono>
 #include <condition_variable>
 #include <cstddef>
 #include <mutex>
-#include <thread>
 #include <vector>
 
 namespace postlude::detail {
@@ -36,14 +37,13 @@ private:
     void adapt(std::size_t queue, std::chrono::steady_clock::duration passed);
 
     job_service& service_;
-    std::thread thread_;
+    store_thread thread_;
     std::mutex mutex_;
     std::condition_variable changed_;
     bool woken_ = false;
     bool claims_for_some_ = false;  ///< it waits in the store, and not for all queues
     bool short_of_ = false;         ///< the thread's own: some queue has no credit
     bool stopping_ = false;
-    bool ended_ = false;
     std::vector<std::size_t> credits_;
     std::vector<std::uint64_t> ended_before_;  ///< by queue: runs, at the last look
     std::chrono::steady_clock::time_point looked_{};

@@ -5,6 +5,7 @@
 
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <random>
 #include <utility>
 
@@ -181,9 +182,10 @@ void job_service::lose(const job_ptr& j, const char* why) noexcept {
     end(j, job_count::lost);
 }
 
-void job_service::lost_lease(const receipt& held) noexcept {
+void job_service::lost_leases(std::span<const receipt> lost) {
     for (const auto& j : in_hand_.all()) {
-        if (j->held == held) {
+        // The store tells of one that has ended when its end is settled.
+        if (j->now != phase::ended && j->held && std::ranges::find(lost, *j->held) != lost.end()) {
             j->lost_lease = true;
             log_->warn("job {} '{}' has lost its lease: it is asked to stop (request {})",
                        j->record.id, j->record.kind, none_if_empty(j->record.request_id));

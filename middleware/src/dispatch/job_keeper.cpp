@@ -32,7 +32,7 @@ struct chore {
 }  // namespace
 
 void job_keeper::start() {
-    thread_ = std::thread([this, keep_alive = service_.shared_from_this()] { run(); });
+    thread_.start([this, keep_alive = service_.shared_from_this()] { run(); });
 }
 
 void job_keeper::run() {
@@ -69,8 +69,6 @@ void job_keeper::run() {
         }
         lock.lock();
     }
-    ended_ = true;
-    changed_.notify_all();
 }
 
 bool job_keeper::renew() {
@@ -81,8 +79,9 @@ bool job_keeper::renew() {
         }
     }
     // Also with none: the process itself is alive.
-    for (const auto& lost : service_.raw_store().renew(held)) {
-        service_.lost_lease(lost);
+    const auto lost = service_.raw_store().renew(held);
+    if (!lost.empty()) {
+        service_.lost_leases(lost);
     }
     return false;
 }
@@ -98,20 +97,12 @@ bool job_keeper::rescue() {
 bool job_keeper::prune() { return service_.raw_store().prune(service_.settings().keep) != 0; }
 
 bool job_keeper::stop(clock::time_point until) {
-    if (!thread_.joinable()) {
-        return true;
+    {
+        const std::lock_guard lock(mutex_);
+        stopping_ = true;
+        changed_.notify_all();
     }
-    std::unique_lock lock(mutex_);
-    stopping_ = true;
-    changed_.notify_all();
-    const bool ended = changed_.wait_until(lock, until, [this] { return ended_; });
-    lock.unlock();
-    if (ended) {
-        thread_.join();
-    } else {
-        thread_.detach();  // it keeps the service alive
-    }
-    return ended;
+    return thread_.join(until);
 }
 
 }  // namespace postlude::detail

@@ -2,11 +2,12 @@
 #ifndef POSTLUDE_SRC_DISPATCH_JOB_KEEPER_HPP
 #define POSTLUDE_SRC_DISPATCH_JOB_KEEPER_HPP
 
+#include "dispatch/store_thread.hpp"
+
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <mutex>
-#include <thread>
 
 namespace postlude::detail {
 
@@ -30,11 +31,10 @@ private:
     bool prune();
 
     job_service& service_;
-    std::thread thread_;
+    store_thread thread_;
     std::mutex mutex_;
     std::condition_variable changed_;
     std::atomic<bool> stopping_{false};
-    bool ended_ = false;
 };
 
 }  // namespace postlude::detail

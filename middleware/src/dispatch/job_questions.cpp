@@ -11,8 +11,8 @@ void job_questions::post(std::shared_ptr<question> what) {
     {
         const std::lock_guard lock(mutex_);
         if (!stopping_) {
-            if (!thread_.joinable()) {
-                thread_ = std::thread([this, keep_alive = service_.shared_from_this()] { run(); });
+            if (!thread_.started()) {
+                thread_.start([this, keep_alive = service_.shared_from_this()] { run(); });
             }
             waiting_.push_back(std::move(what));
             changed_.notify_one();
@@ -37,22 +37,18 @@ void job_questions::run() {
         lock.lock();
         current_.reset();
     }
-    ended_ = true;
-    changed_.notify_all();
 }
 
 bool job_questions::stop(clock::time_point until) {
+    {
+        const std::lock_guard lock(mutex_);
+        stopping_ = true;
+        changed_.notify_all();
+    }
+    if (thread_.join(until)) {
+        return true;
+    }
     std::unique_lock lock(mutex_);
-    stopping_ = true;
-    changed_.notify_all();
-    if (!thread_.joinable()) {
-        return true;
-    }
-    if (changed_.wait_until(lock, until, [this] { return ended_; })) {
-        lock.unlock();
-        thread_.join();
-        return true;
-    }
     auto left = std::exchange(waiting_, {});
     if (current_) {
         left.push_front(current_);
@@ -61,7 +57,6 @@ bool job_questions::stop(clock::time_point until) {
     for (const auto& one : left) {
         one->give_up();
     }
-    thread_.detach();  // it keeps the service alive
     return false;
 }
 

@@ -2,6 +2,7 @@
 #ifndef POSTLUDE_SRC_DISPATCH_JOB_QUESTIONS_HPP
 #define POSTLUDE_SRC_DISPATCH_JOB_QUESTIONS_HPP
 
+#include "dispatch/store_thread.hpp"
 #include "postlude/dispatch/detail/job_service.hpp"
 
 #include <chrono>
@@ -9,7 +10,6 @@
 #include <deque>
 #include <memory>
 #include <mutex>
-#include <thread>
 
 namespace postlude::detail {
 
@@ -28,13 +28,12 @@ private:
     void run();
 
     job_service& service_;
-    std::thread thread_;
+    store_thread thread_;
     std::mutex mutex_;
     std::condition_variable changed_;
     std::deque<std::shared_ptr<question>> waiting_;
     std::shared_ptr<question> current_;
     bool stopping_ = false;
-    bool ended_ = false;
 };
 
 }  // namespace postlude::detail

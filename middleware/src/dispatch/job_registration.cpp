@@ -148,9 +148,14 @@ void job_service::let_go(const job_ptr& j) noexcept {
     case route::memory: in_hand_.add(j); break;
     case route::claimed:
         if (!j->stored) {
-            // Its commit failed, and still it is wanted: it is run, and nobody else knows of it.
-            j->way = route::memory;
             queue.in_hand.fetch_sub(1, std::memory_order_relaxed);
+            if (!j->tried && !health_->failing(store_call::commit)) {
+                owe(j, j->delay);  // its request has no response that it was to be stored before
+                break;
+            }
+            // The store does not take it, and still it is wanted: it is run, and nobody else knows
+            // of it.
+            j->way = route::memory;
         }
         in_hand_.add(j);
         break;
@@ -208,7 +213,10 @@ void job_service::discard(const job_ptr& j, bool refused) noexcept {
         return;
     }
     if (j->stored && j->held) {
-        writer_.settle({nullptr, {*j->held, verdict::withdrawn, {}, "its request failed", {}}, {}});
+        if (!writer_.settle(
+                {nullptr, {*j->held, verdict::withdrawn, {}, "its request failed", {}}, {}})) {
+            not_withdrawn(j->record.id);
+        }
     } else if (j->stored) {
         withdraw({j->record.id});
     }
@@ -250,17 +258,20 @@ void job_service::owe(const job_ptr& j, milliseconds delay, std::string last_wor
     }
 }
 
-void job_service::withdraw(std::vector<job_id> ids) {
-    if (can_.query) {
-        writer_.withdraw(std::move(ids));
+void job_service::withdraw(const std::vector<job_id>& ids) {
+    if (can_.query && writer_.withdraw(ids)) {
         return;
     }
     for (const auto id : ids) {
-        log_->warn(
-            "job {} may run although its request was answered with an error: the store has it, or "
-            "may have it, and can't take it out again",
-            id);
+        not_withdrawn(id);
     }
+}
+
+void job_service::not_withdrawn(job_id id) noexcept {
+    log_->warn(
+        "job {} may run although its request was answered with an error: the store has it, or may "
+        "have it, and can't take it out again",
+        id);
 }
 
 void job_service::stored(const job_ptr& j, const receipt& held) noexcept {

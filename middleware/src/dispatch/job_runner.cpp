@@ -253,7 +253,7 @@ job_list job_service::run_now(job_list jobs) {
 }
 
 void job_service::dropped(const job_ptr& j) noexcept {
-    if (j->now == phase::released) {
+    if (j->now == phase::released && j->way != route::stored) {
         save(j, "it had not started");
     }
 }

@@ -68,17 +68,26 @@ void job_service::start(thread_pool& pool) {
     for (std::size_t i = 0; i != pool.queue_count(); ++i) {
         const auto& options = pool.options_of(queue_id{static_cast<std::uint8_t>(i)});
         auto& queue = queues_.emplace_back();
-        queue.name = options.name;
         queue.capacity = options.capacity;
         queue.workers =
             options.workers != 0 ? std::min(options.workers, pool.threads()) : pool.threads();
     }
     add_kinds();
-    if (!has_store()) {
+    if (has_store()) {
+        open_store();
+    } else {
         std::random_device random;
         next_id_ = (static_cast<job_id>(random() & 0x7f'ffff) << id_bits) + 1;
-        return;
     }
+    try {
+        start_threads();
+    } catch (const std::system_error&) {
+        shutdown(milliseconds(0));
+        throw system_error(errc::no_thread, "postlude::dispatcher");
+    }
+}
+
+void job_service::open_store() {
     const auto opened = store_->open({.kinds = served(),
                                       .groups = queues_.size(),
                                       .lease = settings_.lease,
@@ -88,18 +97,22 @@ void job_service::start(thread_pool& pool) {
     for (const auto& sentence : opened.warnings) {
         log_->warn("the store of jobs: {}", sentence);
     }
-    try {
-        writer_.start();
-        while (more_writers_.size() + 1 < can_.commits_at_once) {
-            more_writers_.emplace_back(*this).start();
-        }
-        keeper_.start();
-        if (settings_.runs_jobs && settings_.running == job_running::normally) {
-            claimer_.start();
-        }
-    } catch (const std::system_error&) {
-        shutdown(milliseconds(0));
-        throw system_error(errc::no_thread, "postlude::dispatcher");
+}
+
+void job_service::start_threads() {
+    if (!entries_.empty()) {
+        timers_.start();  // not with the first need, where it could fail
+    }
+    if (!has_store()) {
+        return;
+    }
+    writer_.start();
+    while (more_writers_.size() + 1 < can_.commits_at_once) {
+        more_writers_.emplace_back(*this).start();
+    }
+    keeper_.start();
+    if (settings_.runs_jobs && settings_.running == job_running::normally) {
+        claimer_.start();
     }
 }
 

@@ -18,6 +18,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -26,7 +27,6 @@ namespace postlude::detail {
 
 /// What the jobs of one of the pool's queues share.
 struct job_queue {
-    std::string name;
     std::size_t capacity = 0;
     unsigned workers = 0;
     job_counts counts;
@@ -102,9 +102,11 @@ public:
     void give_back(const job_ptr& j, std::string reason);
     void rescued(const rescued_job& r) noexcept;
     /// Jobs that are stored, or may be, and shall never have been: as far as the store can.
-    void withdraw(std::vector<job_id> ids);
-    /// It belongs to somebody else by now.
-    void lost_lease(const receipt& held) noexcept;
+    void withdraw(const std::vector<job_id>& ids);
+    /// Warns of one for which it can't.
+    void not_withdrawn(job_id id) noexcept;
+    /// They belong to somebody else by now.
+    void lost_leases(std::span<const receipt> lost);
 
     // What the parts share.
 
@@ -155,6 +157,8 @@ private:
     void close_store(std::chrono::steady_clock::time_point until) noexcept;
     void check_settings() const;
     void add_kinds();
+    void open_store();
+    void start_threads();
     const kind_entry& entry(std::string_view kind) const;
     job_id next_id() noexcept;
     bool spillable(const job& j) const noexcept { return !of_memory(j); }

@@ -15,10 +15,8 @@ constexpr std::chrono::milliseconds full_pause{50};
 
 }  // namespace
 
-void job_timers::start_once() {
-    if (!thread_.joinable() && !stopping_) {
-        thread_ = std::thread([this] { run(); });
-    }
+void job_timers::start() {
+    thread_ = std::thread([this] { run(); });
 }
 
 bool job_timers::add(const job_ptr& job, clock::time_point when) {
@@ -26,7 +24,6 @@ bool job_timers::add(const job_ptr& job, clock::time_point when) {
     if (stopping_) {
         return false;
     }
-    start_once();
     const bool first = jobs_.empty() || when < jobs_.begin()->first;
     jobs_.emplace(when, job);
     if (first) {
@@ -39,7 +36,6 @@ void job_timers::watch_commits() {
     const std::lock_guard lock(mutex_);
     if (!watching_) {
         watching_ = true;
-        start_once();
         changed_.notify_one();
     }
 }

@@ -15,12 +15,13 @@ namespace postlude::detail {
 class job_service;
 
 /// The jobs of memory alone that wait for their time, and the time-outs of commits. The one thread
-/// that never waits for the store; it is there from the first need on.
+/// that never waits for the store.
 class job_timers {
 public:
     using clock = std::chrono::steady_clock;
 
     explicit job_timers(job_service& service) noexcept : service_(service) {}
+    void start();
 
     /// False when the thread has been ended.
     bool add(const job_ptr& job, clock::time_point when);
@@ -30,7 +31,6 @@ public:
     job_list stop();
 
 private:
-    void start_once();
     void run();
 
     job_service& service_;

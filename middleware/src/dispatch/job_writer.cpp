@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <iterator>
 #include <limits>
+#include <thread>
 #include <utility>
 
 namespace postlude::detail {
@@ -53,7 +54,7 @@ std::vector<T> take_front(std::vector<T>& from, std::size_t n) {
 }  // namespace
 
 void job_writer::start() {
-    thread_ = std::thread([this, keep_alive = service_.shared_from_this()] { run(); });
+    thread_.start([this, keep_alive = service_.shared_from_this()] { run(); });
 }
 
 void job_writer::submit(waiter_ptr waiter) {
@@ -114,12 +115,16 @@ bool job_writer::settle(job_ending ending) {
     return true;
 }
 
-void job_writer::withdraw(std::vector<job_id> ids) {
+bool job_writer::withdraw(std::span<const job_id> ids) {
     const std::lock_guard lock(mutex_);
+    if (closed()) {
+        return false;
+    }
     waiting_.withdrawn.insert(waiting_.withdrawn.end(), ids.begin(), ids.end());
     if (std::exchange(sleeping_, false)) {
         changed_.notify_one();
     }
+    return true;
 }
 
 bool job_writer::expire() {
@@ -226,6 +231,15 @@ void job_writer::run() {
     for (;;) {
         wait(lock);
         gather(lock);
+        if (abandoned_) {
+            const auto left = std::exchange(waiting_.withdrawn, {});
+            // What is here refers to the service, and it to this.
+            waiting_ = {};
+            writing_ = {};
+            lock.unlock();
+            service_.withdraw(left);  // which says that it can't
+            return;
+        }
         take();
         if (writing_.empty()) {
             if (stopping_) {
@@ -243,15 +257,8 @@ void job_writer::run() {
         if (stopping_) {
             changed_.wait_until(lock, not_before_, [this] { return abandoned_; });
         }
-        if (abandoned_) {
-            // What is here refers to the service, and it to this.
-            waiting_ = {};
-            writing_ = {};
-            return;
-        }
     }
     ended_ = true;
-    changed_.notify_all();
 }
 
 void job_writer::choose_size(clock::duration worked) noexcept {
@@ -269,43 +276,39 @@ bool job_writer::ended() {
 }
 
 std::vector<job_ptr> job_writer::stop(clock::time_point until) {
-    std::vector<job_ptr> left;
-    if (!thread_.joinable()) {
-        return left;
-    }
-    std::vector<waiter_ptr> unanswered;
     {
-        std::unique_lock lock(mutex_);
+        const std::lock_guard lock(mutex_);
         stopping_ = true;
         changed_.notify_all();
-        if (!changed_.wait_until(lock, until, [&] { return ended_; })) {
-            // It hangs in the store: whoever waits is told, and what is owed is the caller's.
-            abandoned_ = true;
-            changed_.notify_all();
-            for (auto* list : {&waiting_.owed, &writing_.owed}) {
-                for (auto& o : *list) {
-                    if (o.job) {
-                        left.push_back(o.job);
-                    }
+    }
+    std::vector<job_ptr> left;
+    if (thread_.join(until)) {
+        return left;
+    }
+    // It hangs in the store: whoever waits is told, and what is owed is the caller's.
+    std::vector<waiter_ptr> unanswered;
+    {
+        const std::lock_guard lock(mutex_);
+        abandoned_ = true;
+        changed_.notify_all();
+        for (auto* list : {&waiting_.owed, &writing_.owed}) {
+            for (auto& o : *list) {
+                if (o.job) {
+                    left.push_back(o.job);
                 }
             }
-            for (auto* list : {&waiting_.requests, &writing_.requests}) {
-                for (auto& r : *list) {
-                    if (r.waiter) {
-                        unanswered.push_back(std::move(r.waiter));
-                    }
-                }
-            }
-            waiting_.requests.clear();
         }
+        for (auto* list : {&waiting_.requests, &writing_.requests}) {
+            for (auto& r : *list) {
+                if (r.waiter) {
+                    unanswered.push_back(std::move(r.waiter));
+                }
+            }
+        }
+        waiting_.requests.clear();
     }
     for (auto& waiter : unanswered) {
         commit_waiter::finish(std::move(waiter), errc::stopped);
-    }
-    if (ended()) {
-        thread_.join();
-    } else {
-        thread_.detach();  // it keeps the service alive
     }
     return left;
 }

@@ -3,6 +3,7 @@
 #define POSTLUDE_SRC_DISPATCH_JOB_WRITER_HPP
 
 #include "dispatch/store_health.hpp"
+#include "dispatch/store_thread.hpp"
 #include "postlude/dispatch/detail/job_service.hpp"
 
 #include <chrono>
@@ -12,7 +13,6 @@
 #include <memory>
 #include <mutex>
 #include <span>
-#include <thread>
 #include <vector>
 
 namespace postlude::detail {
@@ -50,8 +50,9 @@ public:
     bool owe(job_ptr job, put what);
     /// Likewise.
     bool settle(job_ending ending);
-    /// Removes jobs that shall never have been, and are not claimed by this process.
-    void withdraw(std::vector<job_id> ids);
+    /// Removes jobs that shall never have been, and are not claimed by this process. False
+    /// likewise.
+    bool withdraw(std::span<const job_id> ids);
 
     /// Answers whoever has waited for too long. Returns whether anybody waits.
     bool expire();
@@ -107,7 +108,7 @@ private:
     void wrote(job_ending& ending, settled result);
 
     job_service& service_;
-    std::thread thread_;
+    store_thread thread_;
     mutable std::mutex mutex_;
     std::condition_variable changed_;
     batch waiting_;

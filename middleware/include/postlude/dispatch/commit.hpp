@@ -63,7 +63,8 @@ std::unique_ptr<commit_waiter> make_waiter(Handler&& handler, const Executor& ex
 ///
 /// Completes with no error at once when there are none. With an error (errc::store_unavailable,
 /// errc::store_timeout, errc::stopped) `after` is refused: the response has to be a 503. Jobs that
-/// are registered after this are stored behind the response.
+/// are registered after this take another commit, which `async_respond` does; those that are
+/// registered after the response has begun are stored behind it.
 ///
 /// @param after must live until the completion.
 /// @param status of the response as it will be sent: decides which jobs are wanted.

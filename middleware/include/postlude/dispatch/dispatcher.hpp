@@ -63,7 +63,7 @@ class dispatcher {
 public:
     /// Opens the store and starts the threads: the pool's, and with a store three that wait for it
     /// (four where it takes two commits at a time), one more with the first `async_find` or
-    /// `async_amend`, and one for timers when there are any. A store may have threads of its own.
+    /// `async_amend`, and with kinds of jobs one for timers. A store may have threads of its own.
     /// Throws system_error: errc::bad_option; errc::no_thread; errc::unknown_queue for a kind whose
     /// queue the pool does not have, be it only declared; errc::bad_kind for one that is durable
     /// without a store; and what the store cannot be opened for (errc::bad_store,
@@ -110,8 +110,9 @@ public:
     /// Takes nothing new, runs what was accepted, and gives up what is left at the deadline; see
     /// `thread_pool::drain`. From four fifths of the time on, jobs that have not begun go to the
     /// store, and those that stop when asked likewise. What the store can't take is lost, and is in
-    /// the report. The store is closed within the deadline too, or left to itself; it has 0.1 s for
-    /// that in any case. Blocks. Call it when the responses in flight have ended.
+    /// the report. The store is closed within the deadline too, or left to itself; for each of the
+    /// threads that wait for it, and for that, there are 0.1 s in any case. Blocks. Call it when
+    /// the responses in flight have ended.
     drain_report shutdown(std::chrono::milliseconds deadline);
 
     // For Postlude's own parts.

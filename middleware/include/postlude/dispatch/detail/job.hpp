@@ -49,6 +49,7 @@ struct job {
     std::string last_words;       ///< why it shall be dead, of one that is stored only for that
     when condition{};
     route way = route::memory;
+    task_slot* slot = nullptr;  ///< of its run in its request's list, until the outcome is known
     /// It is being stored by itself, so its request's outcome waits for that.
     bool storing = false;
     enum class outcome : std::uint8_t { open, wanted, unwanted };
