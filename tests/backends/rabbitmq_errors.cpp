@@ -12,6 +12,7 @@
 #include <array>
 #include <atomic>
 #include <cstdlib>
+#include <optional>
 #include <set>
 #include <string>
 #include <thread>
@@ -67,6 +68,24 @@ void rabbitmqctl(const test::store_server& broker, const std::string& command) {
 }
 
 const std::string& good_url() { return test::rabbitmq_server().url(); }
+
+/// A store in the virtual host whose limits tests set.
+rabbitmq_options with_limits() {
+    auto o = with_url(test::rabbitmq_url(good_url(), "", "", "limited"));
+    o.prefix = test::new_rabbitmq_prefix();
+    return o;
+}
+
+/// Such limits, as JSON, while it lives.
+class limits {
+public:
+    explicit limits(const std::string& json) {
+        rabbitmqctl(test::rabbitmq_server(), "set_vhost_limits -p limited '" + json + "'");
+    }
+    limits(const limits&) = delete;
+    limits& operator=(const limits&) = delete;
+    ~limits() { rabbitmqctl(test::rabbitmq_server(), "clear_vhost_limits -p limited"); }
+};
 
 }  // namespace
 
@@ -136,10 +155,9 @@ TEST_CASE("RabbitMQ: who may not write to the default exchange is told so") {
 }
 
 TEST_CASE("RabbitMQ: a queue that can't be made keeps back its own jobs, and no others") {
-    test::store_server broker("rabbitmq");
-    const auto b = rabbitmq_backend(with_url(broker.url()));
+    const auto b = rabbitmq_backend(with_limits());
     b->open({.kinds = {{"a", 0}}});
-    rabbitmqctl(broker, R"(set_vhost_limits -p tests '{"max-queues": 1}')");
+    std::optional<limits> few(R"({"max-queues": 1})");
     const std::vector<put> puts{test::a_job(1, "new"), test::a_job(2), test::a_job(3, "new")};
     const auto result = b->commit(puts, {});
     CHECK(result.puts.at(0).what == put_result::outcome::unknown);
@@ -149,13 +167,13 @@ TEST_CASE("RabbitMQ: a queue that can't be made keeps back its own jobs, and no 
     CHECK(result.why_unknown.find("raise its max-queues") != std::string::npos);
     check_error([&] { b->commit(std::span(puts).first(1), {}); }, errc::store_unavailable,
                 {"raise its max-queues", "set_vhost_limits"});
-    rabbitmqctl(broker, "clear_vhost_limits -p tests");
+    few.reset();
     CHECK(b->commit(std::span(puts).first(1), {}).puts.at(0).what == put_result::outcome::stored);
 }
 
 TEST_CASE("RabbitMQ: while what came back can't be moved, no more than a little of it is held") {
-    test::store_server broker("rabbitmq");
-    const auto b = rabbitmq_backend(with_url(broker.url()));
+    const auto o = with_limits();
+    const auto b = rabbitmq_backend(o);
     b->open({.kinds = {{"a", 0}}});
     constexpr int jobs = 50;
     std::vector<put> puts;
@@ -168,10 +186,10 @@ TEST_CASE("RabbitMQ: while what came back can't be moved, no more than a little 
         test::child_program run({"/usr/bin/python3", "-c",
                                  "import pika\nchannel = pika.BlockingConnection("
                                  "pika.URLParameters('" +
-                                     broker.url() +
+                                     o.url +
                                      "')).channel()\n"
-                                     "queue = 'postlude.jobs.a.1'\n" +
-                                     program});
+                                     "queue = '" +
+                                     o.prefix + ".jobs.a.1'\n" + program});
         CHECK(run.wait() == 0);
         return run.values("said");
     };
@@ -182,11 +200,11 @@ TEST_CASE("RabbitMQ: while what came back can't be moved, no more than a little 
         "while channel.queue_declare(queue, passive=True).method.message_count != 50:\n"
         "    pass\n");
     // Its own two connections, and none for what is to be moved.
-    rabbitmqctl(broker, R"(set_vhost_limits -p tests '{"max-connections": 2}')");
+    std::optional<limits> few(R"({"max-connections": 2})");
     for (int i = 0; i != jobs; ++i) {
         CHECK(b->claim(std::vector<std::size_t>{1}, 0ms).empty());
     }
-    rabbitmqctl(broker, "clear_vhost_limits -p tests");
+    few.reset();
     const auto left =
         python("print('said', channel.queue_declare(queue, passive=True).method.message_count)\n");
     REQUIRE(left.size() == 1);
@@ -269,12 +287,12 @@ TEST_CASE("RabbitMQ: while it is short of space, commits fail in time and with i
 }
 
 TEST_CASE("RabbitMQ: without room for a second connection, commits wait for the first one") {
-    test::store_server broker("rabbitmq");
-    const auto b = rabbitmq_backend(with_url(broker.url()));
+    const auto o = with_limits();
+    const auto b = rabbitmq_backend(o);
     b->open({.kinds = {{"a", 0}}});
     REQUIRE(test::put_one(*b, test::a_job(1)).what == put_result::outcome::stored);
-    rabbitmqctl(broker, R"(set_vhost_limits -p tests '{"max-connections": 0}')");
-    check_error([&] { open_url(broker.url()); }, errc::store_unavailable,
+    const limits none(R"({"max-connections": 0})");
+    check_error([&] { open_url(o.url); }, errc::store_unavailable,
                 {"no room for another connection", "set_vhost_limits", "limit (0) is reached"});
     constexpr job_id each = 200;
     std::atomic<int> stored{0};

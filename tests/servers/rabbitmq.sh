@@ -4,8 +4,8 @@
 # rabbitmq.sh DIRECTORY [PORT]: runs RabbitMQ in the foreground, without privileges and with nothing
 # of the system's configuration, on 127.0.0.1, and on a second port with TLS
 # (DIRECTORY/certificate.pem). Prints `port N`, `tls_url URL` and `url URL` when it accepts clients;
-# both URLs are of the user "tests", who may do everything in the virtual host "tests". The user
-# "reader" (password "only-reads") may only read there. Further lines for its configuration:
+# both URLs are of the user "tests", who may do everything in the virtual hosts "tests" and
+# "limited". The user "reader" (password "only-reads") may only read in the former. Further lines for its configuration:
 # POSTLUDE_RABBITMQ_CONF in the environment, parted by semicolons; POSTLUDE_RABBITMQ_ADVANCED is
 # its advanced.config.
 set -euo pipefail
@@ -31,11 +31,12 @@ fi
 mkdir -p "$directory"/{data,log,generated}
 echo '[].' >"$directory/enabled_plugins"
 cat >"$directory/definitions.json" <<'END'
-{"vhosts": [{"name": "tests"}],
+{"vhosts": [{"name": "tests"}, {"name": "limited"}],
  "users": [{"name": "tests", "password": "only-tests", "tags": "administrator"},
            {"name": "reader", "password": "only-reads", "tags": ""}],
  "permissions": [
    {"user": "tests", "vhost": "tests", "configure": ".*", "write": ".*", "read": ".*"},
+   {"user": "tests", "vhost": "limited", "configure": ".*", "write": ".*", "read": ".*"},
    {"user": "reader", "vhost": "tests", "configure": "", "write": "", "read": ".*"}]}
 END
 as_user=()
