@@ -121,6 +121,17 @@ TEST_CASE("a commit whose answer was lost is a 503, and what it stored is withdr
     CHECK(work.job_counters().refused == 1);
 }
 
+TEST_CASE("why a commit has left jobs out is a line in the log, and only one for each reason") {
+    job_world world;
+    journal sent;
+    dispatcher work(world.options(mailers(sent)));
+    for (int i = 0; i < 3; ++i) {
+        world.trouble->lose_answer(1, false);
+        CHECK(request_with(work, durable_mail{"ada"}) == 503);
+    }
+    CHECK(world.log.count({"could not take all of a commit", "the answer was lost"}) == 1);
+}
+
 TEST_CASE("a job accepted before, whose answer was lost, is stored once") {
     const bool carried_out = GENERATE(true, false);
     job_world world;

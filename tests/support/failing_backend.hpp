@@ -215,6 +215,7 @@ public:
         postlude::commit_result unknown;
         unknown.puts.assign(puts.size(), {postlude::put_result::outcome::unknown, {}});
         unknown.settlements.assign(settlements.size(), postlude::settled::unknown);
+        unknown.why_unknown = "the answer was lost";
         return unknown;
     }
     std::vector<postlude::claimed_job> claim(std::span<const std::size_t> credits,

@@ -125,7 +125,8 @@ enum class settled : std::uint8_t {
 struct commit_result {
     std::vector<put_result> puts;      ///< in the order of what was committed
     std::vector<settled> settlements;  ///< likewise
-    std::string why_unknown;           ///< of those that are; a sentence, where the store knows
+    /// Of those that are: a sentence for the log, where the store knows.
+    std::string why_unknown{};
 };
 
 struct claimed_job {

@@ -216,7 +216,7 @@ commit_result store::commit_once(std::span<const put> puts,
                 doubt(claim);
             }
             return {std::vector<put_result>(puts.size(), {put_result::outcome::unknown, {}}),
-                    std::vector<settled>(settlements.size(), settled::unknown)};
+                    std::vector<settled>(settlements.size(), settled::unknown), e.what()};
         }
     }
 }
