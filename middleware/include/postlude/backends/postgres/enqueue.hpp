@@ -49,7 +49,8 @@ job_id enqueue(PGconn* connection, const job_traits& kind, const std::string& ar
 /// The connection is to the database of the store, which a process must have opened once; its user
 /// may use the store's schema. Blocks for two statements, which is a round trip each. The first job
 /// of a lane, which is a kind in a queue at a priority, makes that lane: until this transaction
-/// ends, others that would make the same lane wait.
+/// ends, others' transactions that would make the same lane wait, and a request that would is
+/// answered with 503.
 ///
 /// @param connection not in pipeline mode, with no statement under way, and with client_encoding
 ///     UTF8 or SQL_ASCII; used by one thread.
