@@ -99,9 +99,18 @@ TEST_CASE("postgres: a wrong URL or option is refused before anything is connect
             failure_of([&] { postgres_backend({.url = "postgresql://h/d", .schema = schema}); });
         CHECK(f.code == errc::bad_option);
     }
-    const auto timeout = failure_of(
-        [] { postgres_backend({.url = "postgresql://h/d", .timeout = milliseconds(0)}); });
-    CHECK(timeout.code == errc::bad_option);
+    const std::string url = "postgresql://h/d";
+    for (const auto& [options, name] :
+         std::vector<std::pair<postlude::postgres_options, const char*>>{
+             {{.url = url, .timeout = milliseconds(0)}, "timeout"},
+             {{.url = url, .timeout = std::chrono::hours(2)}, "timeout"},
+             {{.url = url, .poll = milliseconds(0)}, "poll"},
+             {{.url = url, .poll = std::chrono::hours(25)}, "poll"},
+             {{.url = url, .old_snapshot = milliseconds(0)}, "old_snapshot"}}) {
+        const auto f = failure_of([&] { postgres_backend(options); });
+        CHECK(f.code == errc::bad_option);
+        CHECK(f.says(name));
+    }
 }
 
 TEST_CASE("postgres: a URL chooses it, under either name") {

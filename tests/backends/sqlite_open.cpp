@@ -88,6 +88,20 @@ TEST_CASE("nothing is opened before open") {
     CHECK_FALSE(std::filesystem::exists(options.file));
 }
 
+TEST_CASE("an option out of its range is named") {
+    for (const auto& [options, name] :
+         std::vector<std::pair<postlude::sqlite_options, const char*>>{
+             {{.file = "a.db", .busy_timeout = -1ms}, "busy_timeout"},
+             {{.file = "a.db", .busy_timeout = 2h}, "busy_timeout"},
+             {{.file = "a.db", .poll = 0ms}, "poll"},
+             {{.file = "a.db", .poll = 25h}, "poll"},
+             {{.file = "a.db", .longest_wal = 1024}, "longest_wal"}}) {
+        const auto [code, text] = thrown_by([&] { postlude::sqlite_backend(options); });
+        CHECK(code == errc::bad_option);
+        CHECK_THAT(text, Contains(name));
+    }
+}
+
 TEST_CASE("a newer store is used when this version can still read it, and left alone when not") {
     temporary_directory directory;
     const auto file = directory.file("jobs.db");

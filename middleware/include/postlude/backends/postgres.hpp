@@ -20,17 +20,17 @@ struct postgres_options {
     /// and not `pg_` either.
     std::string schema = "postlude";
     /// For connecting, and for each call: past it the connection counts as broken. Questions
-    /// (`stats`, `find`, `history`) have six times as much. 1 ms or more.
+    /// (`stats`, `find`, `history`) have six times as much. 1 ms to 1 h.
     std::chrono::milliseconds timeout{5'000};
     /// How often to look for jobs that other processes have stored, where the server's notice of
     /// them can't arrive (behind a pooler), while there are none. Where it can,
-    /// a look is made 50 times as rarely, in case that it was lost. 1 ms or more.
+    /// a look is made 50 times as rarely, in case that it was lost. 1 ms to 24 h.
     std::chrono::milliseconds poll{100};
     /// There is a pooler before the server that lends a connection for a transaction at a time.
     /// PgBouncer is found out without this.
     bool pooled = false;
     /// A transaction that is open for so long is warned of: it keeps what is deleted from being
-    /// cleared away, and every claim has to pass that.
+    /// cleared away, and every claim has to pass that. 1 ms or more.
     std::chrono::milliseconds old_snapshot = std::chrono::minutes(5);
 };
 

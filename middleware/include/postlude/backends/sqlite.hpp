@@ -16,10 +16,13 @@ struct sqlite_options {
     /// its shared memory work over a network. Beside it stand `-wal`, `-shm` and `-owners`.
     std::filesystem::path file;
     /// How long to wait for a lock that another process holds, before errc::store_unavailable.
+    /// 0 to 1 h.
     std::chrono::milliseconds busy_timeout{5'000};
     /// How often to look for jobs that other processes have stored, while there are none.
+    /// 1 ms to 24 h.
     std::chrono::milliseconds poll{20};
-    /// Bytes that the write-ahead log may reach before a commit waits for a checkpoint.
+    /// Bytes that the write-ahead log may reach before a commit waits for a checkpoint: 64 KiB or
+    /// more.
     std::size_t longest_wal = 64 * 1024 * 1024;
     /// false: a commit survives the death of the process, but not that of the machine, for as long
     /// as its system keeps what was written in memory (SQLite's synchronous=NORMAL).

@@ -106,8 +106,15 @@ place checked_place(const postgres_options& options) {
             "postgres_options::schema takes 1 to 40 lower-case letters, digits and _, no digit "
             "first and no pg_ either");
     }
-    if (options.timeout.count() < 1) {
-        bad_option("postgres_options::timeout takes a millisecond at least");
+    using namespace std::chrono_literals;
+    if (options.timeout < 1ms || options.timeout > 1h) {
+        bad_option("postgres_options::timeout takes 1 ms to 1 h");
+    }
+    if (options.poll < 1ms || options.poll > 24h) {
+        bad_option("postgres_options::poll takes 1 ms to 24 h");
+    }
+    if (options.old_snapshot < 1ms) {
+        bad_option("postgres_options::old_snapshot takes a millisecond at least");
     }
     return {options.url,    without_password(options.url),
             options.schema, options.timeout,

@@ -75,9 +75,7 @@ std::vector<claimed_job> store::try_claim(std::span<const std::size_t> credits,
 /// True when it is worth looking again, false at the deadline or when interrupted.
 bool store::wait_for_jobs(std::uint64_t seen, std::optional<clock::time_point> next,
                           clock::time_point deadline) {
-    const auto poll = std::clamp<std::chrono::milliseconds>(
-        options_.poll, std::chrono::milliseconds(1), std::chrono::hours(24));
-    const auto look = clock::now() + (s_->where.pooled ? 1 : look_anyway) * poll;
+    const auto look = clock::now() + (s_->where.pooled ? 1 : look_anyway) * options_.poll;
     const auto until = std::min({deadline, next.value_or(deadline), look});
     // A notification that came with the last answer is not in the socket any more.
     if (!s_->where.pooled && s_->claimed.has_heard()) {

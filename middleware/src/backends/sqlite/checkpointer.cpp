@@ -18,7 +18,7 @@ constexpr std::chrono::milliseconds longest_stand_still{50};
 checkpointer::checkpointer(const sqlite_options& options, connection& writer, std::mutex& write)
     : writer_(writer),
       write_(write),
-      longest_(std::max<std::size_t>(options.longest_wal, 64 * 1024)),
+      longest_(options.longest_wal),
       anew_at_(longest_ / 8),
       own_connection_(options.file, longest_stand_still),
       page_(static_cast<std::size_t>(own_connection_.integer("PRAGMA page_size"))),

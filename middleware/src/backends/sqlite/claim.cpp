@@ -89,9 +89,8 @@ bool store::wait_for_jobs(std::uint64_t seen, std::optional<store_time> next,
     if (next && *next - now() < deadline - steady_clock::now()) {
         until = steady_clock::now() + std::max(*next - now(), store_time::duration(0));
     }
-    const auto poll = std::max(options_.poll, std::chrono::milliseconds(1));
     for (;;) {
-        switch (wake_.wait(seen, std::min(until, steady_clock::now() + poll))) {
+        switch (wake_.wait(seen, std::min(until, steady_clock::now() + options_.poll))) {
         case wake_up::reason::interrupted: return false;
         case wake_up::reason::changed: return true;
         case wake_up::reason::time: break;

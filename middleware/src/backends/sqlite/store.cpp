@@ -13,6 +13,16 @@
 namespace postlude {
 
 std::unique_ptr<backend> sqlite_backend(sqlite_options options) {
+    using namespace std::chrono_literals;
+    const auto check = [](bool in_range, const char* why) {
+        if (!in_range) {
+            throw boost::system::system_error(make_error_code(errc::bad_option), why);
+        }
+    };
+    check(options.busy_timeout >= 0ms && options.busy_timeout <= 1h,
+          "sqlite_options::busy_timeout takes 0 to 1 h");
+    check(options.poll >= 1ms && options.poll <= 24h, "sqlite_options::poll takes 1 ms to 24 h");
+    check(options.longest_wal >= 64 * 1024, "sqlite_options::longest_wal takes 64 KiB at least");
     return std::make_unique<detail::sqlite::store>(std::move(options));
 }
 
