@@ -460,7 +460,8 @@ TEST_CASE("work is accepted in a drain as far as it can be kept") {
     CHECK(request_with(work, memory_mail{"bob"}, {.delay = 1ms}) == 503);
     CHECK(request_with(work, spill_mail{"cleo"}) == 200);
     CHECK(request_with(work, durable_mail{"dan"}) == 200);
-    CHECK(work.find({.state = job_state::ready}).size() == 2);
+    // The last claim, which the end has interrupted, may have taken one, and gives it back.
+    CHECK(eventually([&] { return work.find({.state = job_state::ready}).size() == 2; }));
     door.open();
     CHECK(ends.get().clean());
     CHECK(count(world, {.state = job_state::ready}) == 2);
