@@ -78,7 +78,7 @@ failures() {
 
 # run_tests PRESET: builds and runs the Catch2 tests and counts them.
 run_tests() {
-    local log=$PWD/build/$1/tests.log plain=() jobs=2 count
+    local log=$PWD/build/$1/tests.log plain=() jobs=3 count
     build "$1" || return
     # The sanitizers of GCC 12 fail at random where addresses are more random than this.
     if [[ $1 != release ]] && (($(cat /proc/sys/vm/mmap_rnd_bits 2>/dev/null || echo 0) > 28)) &&
